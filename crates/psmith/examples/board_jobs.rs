@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let screen = Board::auto(std::io::stderr());
     let jobs = JobBoard::on(&screen).print_on(signals::USR1, Format::Text)?;
     let run = psmith::try_map(1..=40, work).workers(4).retry(Retry::tries(2)).board(&jobs);
-    let ok = run.output(psmith::Output::Discard).filter(Result::is_ok).count();
+    let ok = run.output(psmith::Output::Discard).into_iter().filter(Result::is_ok).count();
     drop(jobs);
     screen.shutdown();
     println!("{ok} of 40 done");

@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     psmith::init();
     let web = Web::open("127.0.0.1:0".parse()?)?;
     println!("the board is at {}", web.url());
-    let failed = psmith::try_map(1..=300, work).workers(4).web(&web).filter(Result::is_err).count();
+    let failed =
+        psmith::try_map(1..=300, work).workers(4).web(&web).into_iter().filter(Result::is_err).count();
     println!("{failed} of 300 failed");
     web.finish();
     Ok(())

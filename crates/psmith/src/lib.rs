@@ -92,7 +92,7 @@
 //! Differences: a scheduler begins anew with the next job, a supervisor with the next start. The jobs of a supervisor
 //! are its workers: its drain starts none again and waits until each has ended by itself, and its join waits for
 //! another thread's drain or stop. A server runs in the caller's own [`Server::run`], which is what returns; its handle
-//! only asks, and has neither `join_timeout` nor `stop_within`.
+//! only asks. What a server's producer gave and was not begun is handed back by a stop ([`Server::on_left`]).
 //!
 //! # A supervised pool
 //!
@@ -173,7 +173,8 @@ pub use map::hooks::HookAnswer;
 pub use map::map::{Map, map, try_map};
 pub use map::map_iter::MapIter;
 pub use map::run_jobs::{RunJobs, RunJobsIter, run_jobs};
-pub use map::server::{Server, ServerError, ServerHandle};
+pub use map::server::{Server, ServerError};
+pub use map::server_handle::ServerHandle;
 pub use map::until::{map_until, try_map_until};
 pub use pool::builder::PoolBuilder;
 pub use pool::explain::PendingReason;

@@ -133,7 +133,7 @@ fn the_output_of_a_job_in_a_batch_is_its_own() {
         _ => Ok(n),
     };
     let got = psmith::try_map(0..JOBS, speak).workers(2).output(Output::Discard);
-    let failures: Vec<Failure> = got.filter_map(Result::err).collect();
+    let failures: Vec<Failure> = got.into_iter().filter_map(Result::err).collect();
     assert_eq!(failures.len() as u64, JOBS / 2_000 * 2);
     for failure in failures {
         let text = String::from_utf8_lossy(&failure.stderr_tail);
@@ -156,7 +156,8 @@ fn no_more_is_taken_than_the_window_allows() {
         let mut map = match asked {
             Some(window) => map.window(window),
             None => map,
-        };
+        }
+        .into_iter();
         let jobs = if asked == Some(1) { 500 } else { JOBS };
         for n in 0..jobs {
             assert_eq!(map.next().unwrap().unwrap(), n);
@@ -204,7 +205,7 @@ fn a_long_job_in_a_batch_holds_up_none_of_its_neighbours() {
     };
     let path = gate.path();
     let items = (0..JOBS).map(move |n| (n, path.clone()));
-    let mut map = psmith::map(items, stand).workers(2).window(JOBS as u32).unordered();
+    let mut map = psmith::map(items, stand).workers(2).window(JOBS as u32).unordered().into_iter();
     let others: u64 = (1..JOBS).map(|_| map.next().unwrap().unwrap()).sum();
     assert_eq!(others + 10_000, JOBS * (JOBS - 1) / 2);
     gate.open();

@@ -109,7 +109,7 @@ fn a_snapshot_is_complete_and_survives_json() {
             let items = [gate.path()];
             let running = scope.spawn(|| {
                 let map = psmith::try_map(items, work).workers(1).isolation(isolation).board(&jobs);
-                map.retry(Retry::tries(2)).output(Output::Discard).next().unwrap().unwrap()
+                map.retry(Retry::tries(2)).output(Output::Discard).into_iter().next().unwrap().unwrap()
             });
             let now = wait_for(&jobs, "at work", |now| {
                 let is_whole = |job: &JobSnapshot| job.progress.is_some() && job.message == "attempt 2";
@@ -163,7 +163,7 @@ fn several_runs_share_a_board() {
     let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);
     assert_eq!(run_workers(2, send).board(&jobs).map(|(_, value)| value.unwrap()).sum::<u32>(), 3);
     let list = (0..2).map(|n| Job::new(|n: u32| n, n));
-    assert_eq!(run_jobs(list).board(&jobs).filter(Result::is_ok).count(), 2);
+    assert_eq!(run_jobs(list).board(&jobs).into_iter().filter(Result::is_ok).count(), 2);
     let pool = Pool::builder().workers(1).board(&jobs).build().unwrap();
     assert_eq!(pool.submit(Job::new(|n: u32| n, 7)).unwrap().wait().unwrap(), 7);
     pool.join();
@@ -260,6 +260,7 @@ fn play(format: Format) {
                 .workers(2)
                 .board(&jobs)
                 .output(Output::Discard)
+                .into_iter()
                 .filter(Result::is_ok)
                 .count()
         });
@@ -333,7 +334,7 @@ fn the_output_of_jobs_is_above_the_rows() {
         };
         // A pool writes past the locks of the streams, a map through them.
         let items = (0..3).map(|number| (number, gate.clone()));
-        assert!(psmith::map(items, work).workers(2).board(&jobs).all(|done| done.is_ok()));
+        assert!(psmith::map(items, work).workers(2).board(&jobs).into_iter().all(|done| done.is_ok()));
         let pool = Pool::builder().workers(2).board(&jobs).build().unwrap();
         let handles: Vec<_> =
             (3..6).map(|n| pool.submit(Job::new(work, (n, gate.clone()))).unwrap()).collect();

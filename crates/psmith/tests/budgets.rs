@@ -83,7 +83,8 @@ fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
 
         // One crasher, however often it is tried, is no run of crashes; nor are crashes with other ends between.
         let one = psmith::try_map([1], odd_crashes).workers(1).retry(Retry::tries(6)).breaker(2);
-        let failure = one.isolation(isolation).output(Output::Discard).next().unwrap().unwrap_err();
+        let failure =
+            one.isolation(isolation).output(Output::Discard).into_iter().next().unwrap().unwrap_err();
         assert_eq!(failure.attempts, 6);
         let mixed = psmith::try_map(0..12, odd_crashes).workers(1).breaker(2).isolation(isolation);
         let causes = mixed.output(Output::Discard).map(|end| end.unwrap_err().into_cause());
@@ -129,12 +130,12 @@ fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
     assert!(matches!(again.wait().unwrap_err().cause, Cause::Error(_)), "it has begun anew");
     scheduler.drain();
 
-    let crashed = std::cell::Cell::new(0);
+    let crashed = std::sync::atomic::AtomicU32::new(0);
     let mut manager = ProcessManager::builder().breaker(2).build().unwrap();
     let refused = loop {
         let on_exit = |_, ended: Result<u32, Failure>| {
             let cause = ended.unwrap_err().into_cause();
-            crashed.set(crashed.get() + u32::from(cause.is_crash()));
+            crashed.fetch_add(u32::from(cause.is_crash()), std::sync::atomic::Ordering::Relaxed);
             assert!(cause.is_crash() || cause == Cause::CircuitBroken(2), "{cause:?}");
         };
         if let Err(refused) = manager.create_process(Job::new(crash, 0), on_exit) {
@@ -144,6 +145,6 @@ fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
             manager.step(std::time::Duration::MAX);
         }
     };
-    assert_eq!((refused, crashed.get()), (Refusal::CircuitBroken(2), 2));
+    assert_eq!((refused, crashed.load(std::sync::atomic::Ordering::Relaxed)), (Refusal::CircuitBroken(2), 2));
     assert_eq!(manager.drain().jobs, []);
 }

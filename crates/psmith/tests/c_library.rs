@@ -28,7 +28,7 @@ fn bytecode_that_crashes_the_lua_interpreter_harms_no_neighbour() {
         });
         let (mut crashes, mut count) = (0, 0);
         let map = psmith::try_map(broken, interpret).workers(2).isolation(isolation).output(Output::Discard);
-        for (place, got) in map.timeout(Duration::from_secs(2)).enumerate() {
+        for (place, got) in map.timeout(Duration::from_secs(2)).into_iter().enumerate() {
             count += 1;
             match got.map_err(Failure::into_cause) {
                 // In a worker that stays, what a job has broken in memory may yet be the end of a later one.

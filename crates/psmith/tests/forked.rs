@@ -180,7 +180,7 @@ fn a_copy_of_the_program_goes_on_with_no_run_and_begins_its_own() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
-        let mut items = Some(psmith::map(0..100, |n: u32| n).isolation(isolation).workers(1));
+        let mut items = Some(psmith::map(0..100, |n: u32| n).isolation(isolation).workers(1).into_iter());
         assert_eq!(items.as_mut().unwrap().next().unwrap().unwrap(), 0);
         in_copy("map", || {
             let mut items = items.take().unwrap();
@@ -200,9 +200,9 @@ fn a_copy_of_the_program_goes_on_with_no_run_and_begins_its_own() {
         (next <= 2).then(|| Job::new(|n: u32| n, next))
     });
     let handle = server.handle();
-    let forked_once = std::cell::Cell::new(false);
+    let mut forked_once = false;
     let summary = server.consumer(|_, _| {
-        if !forked_once.replace(true) {
+        if !std::mem::replace(&mut forked_once, true) {
             in_copy("server", || {
                 handle.drain();
                 handle.stop();

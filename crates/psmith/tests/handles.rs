@@ -232,7 +232,12 @@ fn a_text_is_sent_as_it_is() {
     handle.send("word").unwrap();
     let mut heard = Vec::new();
     let say = |_: ()| psmith::cx().unwrap().send("hello").is_ok();
-    assert!(psmith::map([()], say).on_message(|_, text: String| heard.push(text)).all(|said| said.unwrap()));
+    assert!(
+        psmith::map([()], say)
+            .on_message(|_, text: String| heard.push(text))
+            .into_iter()
+            .all(|said| said.unwrap())
+    );
     assert_eq!(heard, ["hello"]);
     handle.send([1_u8, 2].as_slice()).unwrap_or_default();
     pool.join();

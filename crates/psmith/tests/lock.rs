@@ -11,7 +11,12 @@ fn is_free(dir: PathBuf) -> Result<bool, std::io::Error> {
 }
 
 fn ask(dir: &std::path::Path) -> bool {
-    psmith::try_map([dir.to_owned()], is_free).isolation(Isolation::PerJob).next().unwrap().unwrap()
+    psmith::try_map([dir.to_owned()], is_free)
+        .isolation(Isolation::PerJob)
+        .into_iter()
+        .next()
+        .unwrap()
+        .unwrap()
 }
 
 // proves: lock-by-file, process-locks
@@ -44,7 +49,7 @@ fn a_holder_that_dies_frees_it() {
         let _held = Lock::new(dir, "name").unwrap().acquire().unwrap();
         std::process::abort();
     };
-    assert!(psmith::map([dir.path().to_owned()], die).next().unwrap().is_err());
+    assert!(psmith::map([dir.path().to_owned()], die).into_iter().next().unwrap().is_err());
     assert!(ask(dir.path()));
 }
 

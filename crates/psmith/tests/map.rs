@@ -1,8 +1,8 @@
 //! Ordered fan-out: what goes in comes out in order, each item in a process of its own, and a failure is data.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use psmith::{Cause, Failure, OnError};
@@ -88,7 +88,8 @@ fn errors_and_panics_reach_the_caller_with_text_and_place() {
         2 => std::panic::panic_any(7),
         _ => Ok(n),
     };
-    let got: Vec<Failure> = psmith::try_map(0..3, fail).workers(2).filter_map(Result::err).collect();
+    let got: Vec<Failure> =
+        psmith::try_map(0..3, fail).workers(2).into_iter().filter_map(Result::err).collect();
     assert_eq!(got[0].cause, Cause::Error("no such thing".into()));
     let Cause::Panic { message, location, .. } = &got[1].cause else { panic!("{}", got[1]) };
     assert_eq!(message, "boom 1");
@@ -130,7 +131,7 @@ fn after_a_failure_exactly_the_running_items_ran() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let mut started = 0;
-    let gate = RefCell::new(Gate::closed());
+    let gate = Mutex::new(Gate::closed());
     // The others stand until the first has failed.
     let work = |(n, path): (u32, PathBuf)| {
         if n == 0 {
@@ -139,12 +140,12 @@ fn after_a_failure_exactly_the_running_items_ran() {
         gate::pass(&path);
         Ok(n)
     };
-    let items = (0..50).map(|n| (n, gate.borrow().path()));
+    let items = (0..50).map(|n| (n, gate.lock().unwrap().path()));
     let got: Vec<Result<u32, Failure>> = psmith::try_map(items, work)
         .workers(4)
         .on_error(OnError::Stop)
         .on_start(|_| started += 1)
-        .on_done(|_, _| gate.borrow_mut().open())
+        .on_done(|_, _| gate.lock().unwrap().open())
         .collect();
     assert_eq!((got.len(), started), (4, 4));
     assert_eq!(got.iter().filter(|got| got.is_err()).count(), 1);

@@ -34,7 +34,7 @@ fn middle(fresh: bool) -> Vec<(i64, i64)> {
 }
 
 fn outer(fresh: bool) -> Vec<(i64, i64)> {
-    psmith::map([fresh; 3], middle).isolation(isolation(fresh)).flat_map(Result::unwrap).collect()
+    psmith::map([fresh; 3], middle).isolation(isolation(fresh)).into_iter().flat_map(Result::unwrap).collect()
 }
 
 /// The most of these that ran at once.
@@ -73,7 +73,7 @@ fn a_pool_in_a_pool_in_a_pool_stays_within_the_budget_of_the_outermost() {
     let _guard = LeakGuard::alone();
     for fresh in [false, true] {
         let all = psmith::map([fresh; 3], outer).workers(3).isolation(isolation(fresh));
-        let ran: Vec<_> = all.flat_map(Result::unwrap).collect();
+        let ran: Vec<_> = all.into_iter().flat_map(Result::unwrap).collect();
         assert_eq!(ran.len(), 27);
         assert!(most_at_once(&ran) <= 3, "fresh {fresh}: {}", most_at_once(&ran));
     }
@@ -87,8 +87,12 @@ fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
     for fresh in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let item = (3, dir.path().to_owned(), fresh);
-        let mut run = psmith::try_map([item], meet_below).workers(3).isolation(isolation(fresh));
-        assert_eq!(run.next().unwrap().map_err(|failure| failure.to_string()), Ok(3), "fresh {fresh}");
+        let run = psmith::try_map([item], meet_below).workers(3).isolation(isolation(fresh));
+        assert_eq!(
+            run.into_iter().next().unwrap().map_err(|failure| failure.to_string()),
+            Ok(3),
+            "fresh {fresh}"
+        );
     }
 }
 
@@ -120,7 +124,7 @@ fn two_runs_of_one_job_share_its_slot() {
         let runs = [false, true].map(|fresh| std::thread::spawn(move || middle(fresh)));
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     };
-    let ran = psmith::map([0], two).workers(1).next().unwrap().unwrap();
+    let ran = psmith::map([0], two).workers(1).into_iter().next().unwrap().unwrap();
     assert_eq!((ran.len(), most_at_once(&ran)), (6, 1));
 }
 
@@ -134,12 +138,13 @@ fn a_run_with_a_number_of_workers_of_its_own_gets_them_in_a_job_too() {
         let met = psmith::map(meeting(4, &dir), meet).workers(4).timeout(LIMIT);
         met.map(|slot| slot.map_err(|failure| failure.to_string())).collect::<Result<Vec<u32>, String>>()
     };
-    let slots = psmith::try_map([dir.path().to_owned()], four).workers(1).next().unwrap().unwrap();
+    let slots =
+        psmith::try_map([dir.path().to_owned()], four).workers(1).into_iter().next().unwrap().unwrap();
     assert_eq!(slots, [0, 1, 2, 3]);
 }
 
 fn deeper(level: u32) -> Result<u32, String> {
-    let below = psmith::try_map([level + 1], deeper).workers(1).next().unwrap();
+    let below = psmith::try_map([level + 1], deeper).workers(1).into_iter().next().unwrap();
     below.map_err(|failure| failure.to_string())
 }
 
@@ -148,7 +153,7 @@ fn deeper(level: u32) -> Result<u32, String> {
 fn runs_are_nested_only_so_deep_and_the_refusal_is_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let failure = psmith::try_map([0], deeper).workers(1).next().unwrap().unwrap_err();
+    let failure = psmith::try_map([0], deeper).workers(1).into_iter().next().unwrap().unwrap_err();
     let text = failure.to_string();
     let refusal = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \
                 to?";

@@ -68,7 +68,7 @@ fn lines_in_every_face() {
     let options = || Options::new().output(Output::Lines);
     for isolation in BOTH {
         let run = psmith::map([0, 1], speak_twice::<u32>).workers(2).isolation(isolation);
-        assert!(run.output(Output::Lines).all(|end| end.is_ok()));
+        assert!(run.output(Output::Lines).into_iter().all(|end| end.is_ok()));
         println!("map ended");
     }
     assert!(run_workers(2, speak_as_worker).all(|(_, end)| end.is_ok()));
@@ -86,7 +86,7 @@ fn lines_in_every_face() {
     manager.drain();
     let mut jobs = vec![job()].into_iter();
     Server::new(move || jobs.next()).options(options()).run().unwrap();
-    assert!(psmith::run_jobs([job()]).options(options()).all(|end| end.is_ok()));
+    assert!(psmith::run_jobs([job()]).options(options()).into_iter().all(|end| end.is_ok()));
     println!("all ended");
 }
 
@@ -225,7 +225,7 @@ fn output_that_cannot_be_kept_is_told_and_counted() {
         for output in [Output::Discard, Output::Keep(10), Output::Lines, Output::Inherit] {
             for isolation in BOTH {
                 let run = psmith::try_map([true], speak_much).isolation(isolation).output(output);
-                let failure = run.last().unwrap().unwrap_err();
+                let failure = run.into_iter().last().unwrap().unwrap_err();
                 assert_eq!(failure.lost_output, None, "{output:?}");
                 let kept = if output == Output::Keep(10) { 10 } else { 0 };
                 assert_eq!(failure.stdout_tail, vec![b'x'; kept]);
@@ -289,7 +289,7 @@ fn of_more_output_than_is_kept_the_beginning_is_and_the_rest_is_told() {
     let play = || {
         for isolation in BOTH {
             let run = psmith::try_map([false], speak_much).isolation(isolation).max_output_bytes(100_000);
-            assert!(run.last().unwrap().is_ok());
+            assert!(run.into_iter().last().unwrap().is_ok());
         }
     };
     if plays("limit", play) {
@@ -313,12 +313,12 @@ fn inherited_streams_are_the_programs_own_and_the_value_of_a_command_stays_one()
             std::fs::read_link("/proc/self/fd/1").unwrap()
         };
         for isolation in BOTH {
-            let mut run = psmith::map([0], ask).isolation(isolation).output(Output::Inherit);
+            let run = psmith::map([0], ask).isolation(isolation).output(Output::Inherit);
             let ours = std::fs::read_link("/proc/self/fd/1").unwrap();
-            assert_eq!(run.next().unwrap().unwrap(), ours);
+            assert_eq!(run.into_iter().next().unwrap().unwrap(), ours);
             let job = command("echo value; echo direct >&2");
-            let mut run = psmith::run_jobs([job]).isolation(isolation).output(Output::Inherit);
-            assert_eq!(run.next().unwrap().unwrap(), b"value\n");
+            let run = psmith::run_jobs([job]).isolation(isolation).output(Output::Inherit);
+            assert_eq!(run.into_iter().next().unwrap().unwrap(), b"value\n");
         }
     };
     if plays("inherit", play) {

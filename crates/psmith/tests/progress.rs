@@ -44,7 +44,7 @@ fn a_known_number_is_shown_in_percent_and_an_unknown_one_is_counted_without() {
     let lines = lines_of(|row| {
         let run = psmith::try_map((0..9).filter(|n| *n != 8), even).isolation(Isolation::PerJob);
         let shown = ShowProgress::new().row(row).title("evens").total(8);
-        assert_eq!(run.progress(shown).take(4).count(), 4);
+        assert_eq!(run.progress(shown).into_iter().take(4).count(), 4);
     });
     assert!(is_line(lines.last().unwrap(), "evens: 4/8 (50%), 2 failed, "), "{lines:?}");
     let unknown = lines_of(|row| {
@@ -99,7 +99,8 @@ fn on_a_terminal_it_is_a_bar() {
     let mut run = psmith::try_map(0..4, even)
         .progress(ShowProgress::new().row(&row).title("evens"))
         .workers(1)
-        .window(1);
+        .window(1)
+        .into_iter();
     assert!(run.next().unwrap().is_ok());
     terminal.wait_until("it has begun", |screen| screen.contents().contains("evens: "));
     assert_eq!(run.by_ref().count(), 3);

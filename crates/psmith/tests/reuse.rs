@@ -165,7 +165,9 @@ fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
         eprintln!("words of {n}");
         if n % 2 == 1 { Err("odd") } else { Ok(n) }
     };
-    for (n, got) in psmith::try_map(0..10, speak).workers(1).output(psmith::Output::Discard).enumerate() {
+    for (n, got) in
+        psmith::try_map(0..10, speak).workers(1).output(psmith::Output::Discard).into_iter().enumerate()
+    {
         if let Err(failure) = got {
             assert_eq!(String::from_utf8_lossy(&failure.stderr_tail), format!("words of {n}\n"));
         }
@@ -186,7 +188,7 @@ fn uneven_items_keep_all_workers_busy_and_slots_stay_below_their_number() {
     };
     let path = gate.path();
     let items = (0..40).map(move |n| (n, path.clone()));
-    let mut map = psmith::map(items, stand).workers(3).window(40).unordered();
+    let mut map = psmith::map(items, stand).workers(3).window(40).unordered().into_iter();
     // All others come by while the first stands.
     let mut slots = BTreeSet::new();
     for _ in 1..40 {
@@ -255,7 +257,7 @@ fn dropping_the_iterator_ends_all_workers_with_all_that_they_started() {
         n
     };
     let items = (0..).map(|n| (n, gate.path()));
-    let mut map = psmith::map(items, stand).workers(3);
+    let mut map = psmith::map(items, stand).workers(3).into_iter();
     assert_eq!(map.next().unwrap().unwrap(), 0);
     drop(map);
     // What is left, the guard finds.
@@ -269,6 +271,6 @@ fn many_short_jobs_and_many_short_runs_come_to_their_end() {
     let sum: u64 = psmith::map(0..10_000_u64, |n: u64| n).workers(2).map(Result::unwrap).sum();
     assert_eq!(sum, 10_000 * 9_999 / 2);
     for n in 0..20 {
-        assert_eq!(psmith::map([n], |n: u32| n).workers(2).next().unwrap().unwrap(), n);
+        assert_eq!(psmith::map([n], |n: u32| n).workers(2).into_iter().next().unwrap().unwrap(), n);
     }
 }

@@ -67,17 +67,17 @@ fn short_runs_one_after_the_other_all_come_to_their_end() {
 
 // proves: timeouts-and-grace
 #[test]
-fn the_time_of_the_whole_run_bounds_it_and_waiting_jobs_are_cancelled() {
+fn the_time_of_the_whole_run_bounds_it_and_what_was_not_begun_is_told() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let items = (0..4).map(|_| gate.path());
-    let got: Vec<Cause> = psmith::map(items, |path: PathBuf| gate::pass(&path))
+    let got: Vec<(Cause, Option<u64>)> = psmith::map(items, |path: PathBuf| gate::pass(&path))
         .workers(2)
         .total_timeout(Duration::from_millis(300))
-        .map(|got| got.unwrap_err().into_cause())
+        .map(|got| got.map_err(|failure| (failure.cause.clone(), failure.left)).unwrap_err())
         .collect();
-    assert_eq!(got, [Cause::Cancelled, Cause::Cancelled, Cause::Cancelled, Cause::Cancelled]);
+    assert_eq!(got, [None, None, Some(2)].map(|left| (Cause::Cancelled, left)));
 }
 
 // proves: F-37b, P-6

@@ -96,7 +96,7 @@ fn it_is_gone_however_the_job_ends() {
             .window(1)
             .isolation(isolation)
             .timeout(Duration::from_millis(300));
-        let mut run = run.grace(Duration::ZERO).scratch_dir_in(place.path());
+        let mut run = run.grace(Duration::ZERO).scratch_dir_in(place.path()).into_iter();
         for how in 0..7 {
             assert_eq!(run.next().unwrap().is_ok(), how == 0);
             let root = fs::read_dir(place.path()).unwrap().next().unwrap().unwrap().path();
@@ -124,12 +124,12 @@ fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none()
     };
     for isolation in ISOLATIONS {
         let run = psmith::try_map([0], again).isolation(isolation).retry(Retry::tries(3));
-        let (dir, entries) = run.scratch_dir_in(place.path()).last().unwrap().unwrap();
+        let (dir, entries) = run.scratch_dir_in(place.path()).into_iter().last().unwrap().unwrap();
         assert_eq!(entries, 2, "its own only: {}", dir.display());
         assert!(is_empty(place.path()));
 
         let run = psmith::map(0.., |n: u64| (n, fill())).isolation(isolation).scratch_dir_in(place.path());
-        assert_eq!(run.take(3).filter(Result::is_ok).count(), 3);
+        assert_eq!(run.into_iter().take(3).filter(Result::is_ok).count(), 3);
         assert!(is_empty(place.path()), "of a run that was dropped");
 
         let kill = |n: u32| if n == 0 { Flow::Kill(fill()) } else { Flow::Next(fill()) };
@@ -174,7 +174,7 @@ fn commands_get_their_scratch_directory_and_so_do_pools_and_inline_jobs() {
     drop(pool);
     assert!(is_empty(place.path()));
 
-    let inline = psmith::map([0], |_: u32| fill()).workers(0).scratch_dir_in(place.path()).last();
+    let inline = psmith::map([0], |_: u32| fill()).workers(0).scratch_dir_in(place.path()).into_iter().last();
     assert!(!inline.unwrap().unwrap().exists());
     assert!(is_empty(place.path()));
 }
@@ -185,9 +185,10 @@ fn a_job_without_one_gets_an_error_and_a_place_that_does_not_exist_ends_the_run_
     psmith::init();
     let _guard = LeakGuard::alone();
     let ask = |_: ()| psmith::cx().unwrap().scratch_dir().map(drop);
-    let failure = psmith::try_map([()], ask).last().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], ask).into_iter().last().unwrap().unwrap_err();
     assert!(failure.to_string().contains(".scratch_dir()"), "{failure}");
-    let failure = psmith::try_map([()], ask).scratch_dir_in("/nowhere/at/all").last().unwrap().unwrap_err();
+    let failure =
+        psmith::try_map([()], ask).scratch_dir_in("/nowhere/at/all").into_iter().last().unwrap().unwrap_err();
     let text = "psmith: no scratch directory in /nowhere/at/all: No such file or directory (os error 2)";
     assert_eq!(failure.to_string(), text);
 }
@@ -280,7 +281,9 @@ fn the_directories_of_a_killed_host_and_its_killed_warden_are_removed_by_the_nex
     }
     let link = place.path().join(parts.join("-") + "0");
     std::os::unix::fs::symlink(&others[1], &link).unwrap();
-    assert!(psmith::map([0], |_: u32| fill()).scratch_dir_in(place.path()).last().unwrap().is_ok());
+    assert!(
+        psmith::map([0], |_: u32| fill()).scratch_dir_in(place.path()).into_iter().last().unwrap().is_ok()
+    );
     assert!(!stale.exists());
     assert!(others.iter().all(|dir| dir.join("0.1/file").exists()), "of those that live, and of strangers");
     assert!(link.is_symlink() && others[1].exists(), "a link is not followed");

@@ -1,8 +1,8 @@
 //! The job server: many functions, a producer that may block, a consumer of every outcome.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -156,14 +156,14 @@ fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
         Err("no luck".into())
     }
     let mut jobs = vec![Job::fallible(fail, 1).label("unlucky")].into_iter();
-    let log = RefCell::new(Vec::new());
+    let log = Mutex::new(Vec::new());
     let report = Server::new(move || jobs.next())
         .process_name("tester")
-        .logger(|level, text| log.borrow_mut().push((level, text.to_string())))
+        .logger(|level, text| log.lock().unwrap().push((level, text.to_string())))
         .run()
         .unwrap();
     assert_eq!((report.jobs, report.failed), (1, 1));
-    let log = log.into_inner();
+    let log = log.into_inner().unwrap();
     assert_eq!(log.len(), 2, "{log:?}");
     assert!(log[0].0 == LogLevel::Info && log[0].1.starts_with("tester: job #1 runs as "), "{log:?}");
     assert_eq!(log[1], (LogLevel::Error, "tester: job #1 (unlucky): no luck".to_owned()));

@@ -107,7 +107,7 @@ fn every_run_can_be_moved_to_another_thread_before_and_while_it_runs() {
     let first = results.next().unwrap().unwrap();
     assert_eq!(first + elsewhere(&mut || results.by_ref().map(Result::unwrap).sum()), 6);
     let mut each = Some(psmith::each(0..4, |_: u32| ()).workers(2));
-    assert_eq!(elsewhere(&mut || each.take().unwrap().run().unwrap()), 4);
+    assert_eq!(elsewhere(&mut || each.take().unwrap().run().unwrap().jobs), 4);
     let mut jobs = psmith::run_jobs((0..4).map(|n| Job::new(|n: u64| n, n))).workers(2).into_iter();
     assert_eq!(elsewhere(&mut || jobs.by_ref().map(Result::unwrap).sum()), 6);
     let mut jobs = (0..4).map(|n| Job::new(|n: u64| n, n));

@@ -127,14 +127,14 @@ fn an_error_that_cannot_travel_arrives_in_words() {
 fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let plain = psmith::try_map([1], fail).next().unwrap().unwrap_err();
+    let plain = psmith::try_map([1], fail).into_iter().next().unwrap().unwrap_err();
     assert_eq!(words(&plain), "line 7 is bad");
     assert_eq!(plain.error::<Trouble>(), None);
     let boxed = |how: u32| -> Result<u32, Box<dyn Error + Send + Sync>> { Ok(fail(how)?) };
-    let boxed = psmith::try_map([1], boxed).next().unwrap().unwrap_err();
+    let boxed = psmith::try_map([1], boxed).into_iter().next().unwrap().unwrap_err();
     assert_eq!(words(&boxed), "line 7 is bad: cut at byte 80");
     let boxed = |how: u32| -> Result<u32, Box<dyn Error>> { Ok(fail(how)?) };
-    let boxed = psmith::try_map([2], boxed).next().unwrap().unwrap_err();
+    let boxed = psmith::try_map([2], boxed).into_iter().next().unwrap().unwrap_err();
     assert_eq!(words(&boxed), "a bad line (cut at byte 80)");
 }
 
@@ -165,7 +165,7 @@ fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let run =
             psmith::try_map([1], die).error_type::<Trouble>().retry(Retry::tries(2)).isolation(isolation);
-        let failure = run.on_error(OnError::Continue).last().unwrap().unwrap_err();
+        let failure = run.on_error(OnError::Continue).into_iter().last().unwrap().unwrap_err();
         assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{failure}");
         assert_eq!(failure.error::<Trouble>(), None);
     }
@@ -173,7 +173,10 @@ fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
     // A codec that carries the values need not be the default one.
     let turn = |_: Vec<u8>| -> Result<Vec<u8>, RawTrouble> { Err(RawTrouble(vec![1, 2])) };
     let run = psmith::try_map([vec![0]], turn).codec::<WithErrors<RawTrouble, ByRaw>>();
-    assert_eq!(run.last().unwrap().unwrap_err().error::<RawTrouble>(), Some(RawTrouble(vec![1, 2])));
+    assert_eq!(
+        run.into_iter().last().unwrap().unwrap_err().error::<RawTrouble>(),
+        Some(RawTrouble(vec![1, 2]))
+    );
 }
 
 #[derive(Debug, PartialEq)]

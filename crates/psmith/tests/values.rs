@@ -17,12 +17,12 @@ fn values_of_types_that_psmith_does_not_know_come_back_as_they_are() {
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let value = |n: u32| json!({ "n": n, "list": [1, null, "two"], "deep": { "x": 1.5 } });
-        let got = psmith::map([7], value).isolation(isolation).next().unwrap().unwrap();
+        let got = psmith::map([7], value).isolation(isolation).into_iter().next().unwrap().unwrap();
         assert_eq!(got, value(7));
         let got = psmith::map([0, 7], NonZeroU32::new).isolation(isolation).map(Result::unwrap);
         assert_eq!(got.collect::<Vec<_>>(), [None, NonZeroU32::new(7)]);
         let range = |n: u32| -> Range<u32> { n..2 * n };
-        assert_eq!(psmith::map([7], range).isolation(isolation).next().unwrap().unwrap(), 7..14);
+        assert_eq!(psmith::map([7], range).isolation(isolation).into_iter().next().unwrap().unwrap(), 7..14);
     }
     let pool = Pool::builder().workers(1).build().unwrap();
     let double = |n: NonZeroU32| n.saturating_mul(n);
@@ -47,7 +47,10 @@ fn a_result_is_a_value_to_map_and_the_end_of_its_job_to_try_map() {
         assert_eq!((&failure.cause, failure.attempts), (&Cause::Error("5 is odd".to_owned()), 3));
     }
     let jobs = [Job::new(half, 5)];
-    assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), Err("5 is odd".to_owned()));
+    assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), Err("5 is odd".to_owned()));
     let jobs = [Job::fallible(half, 5)];
-    assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().to_string(), "item 0 (5): 5 is odd");
+    assert_eq!(
+        psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap_err().to_string(),
+        "item 0 (5): 5 is odd"
+    );
 }

@@ -56,7 +56,7 @@ struct Description {
 fn nothing_of_the_host_reaches_a_worker() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let ours = psmith::map([()], describe).next().unwrap().unwrap();
+    let ours = psmith::map([()], describe).into_iter().next().unwrap().unwrap();
     assert_eq!(ours.descriptors.len(), 4, "0, 1, 2 and the channel: {ours:?}");
     let targets: Vec<&str> = ours.descriptors.iter().map(|(_, target)| target.as_str()).collect();
     assert_eq!(targets[0], "/dev/null");
@@ -176,8 +176,8 @@ fn large_values_go_both_ways_whole_and_too_large_ones_fail_with_the_limit() {
         bytes.push(1);
         bytes
     };
-    let mut back = psmith::map([large.clone()], turn).codec::<psmith::codec::Raw>().workers(1);
-    let back = back.next().unwrap().unwrap();
+    let back = psmith::map([large.clone()], turn).codec::<psmith::codec::Raw>().workers(1);
+    let back = back.into_iter().next().unwrap().unwrap();
     assert!(back.len() == large.len() + 1 && back[..large.len()] == large[..]);
 
     let grow = |n: usize| vec![7_u8; n];
@@ -202,7 +202,8 @@ fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
         eprintln!("last words");
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
     };
-    let failure = psmith::map([()], die).output(psmith::Output::Discard).next().unwrap().unwrap_err();
+    let failure =
+        psmith::map([()], die).output(psmith::Output::Discard).into_iter().next().unwrap().unwrap_err();
     assert_eq!(failure.cause, Cause::Signal { signal: 9, core_dumped: false });
     assert_eq!(failure.exit, Some(Exit::Signal { signal: 9, core_dumped: false }));
     assert_eq!(failure.stderr_tail, b"last words\n");
@@ -217,7 +218,7 @@ fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let fail = |_: ()| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-    let failure = psmith::try_map([()], fail).next().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], fail).into_iter().next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Error(text) if text.contains("unexpected end")), "{failure}");
 }
 
@@ -230,7 +231,7 @@ fn a_jobs_children_do_not_get_its_channel() {
         let output = Command::new("/bin/ls").args(["-l", "/proc/self/fd"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let listed = psmith::map([()], listing).next().unwrap().unwrap();
+    let listed = psmith::map([()], listing).into_iter().next().unwrap().unwrap();
     assert!(listed.contains("pipe:") && !listed.contains("socket:"), "{listed}");
 }
 
@@ -245,9 +246,10 @@ fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
         3 => panic!("third"),
         attempt => Ok(attempt),
     };
-    let got = psmith::try_map([()], flaky).retry(Retry::tries(4)).next().unwrap();
+    let got = psmith::try_map([()], flaky).retry(Retry::tries(4)).into_iter().next().unwrap();
     assert_eq!(got.unwrap(), 4);
-    let failure = psmith::try_map([()], flaky).retry(Retry::tries(3)).next().unwrap().unwrap_err();
+    let failure =
+        psmith::try_map([()], flaky).retry(Retry::tries(3)).into_iter().next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Panic { message, .. } if message == "third"), "{failure}");
     let earlier: Vec<_> = failure.earlier.iter().map(|attempt| attempt.cause.clone().unwrap()).collect();
     assert_eq!(earlier, [Cause::Exit(7), Cause::Error("second".into())]);
@@ -272,6 +274,7 @@ fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
     let failure = psmith::map([mark.clone()], wait)
         .timeout(limit)
         .grace(Duration::from_secs(30))
+        .into_iter()
         .next()
         .unwrap()
         .unwrap_err();
@@ -293,7 +296,7 @@ fn dropping_the_iterator_ends_the_running_jobs_with_all_that_they_started() {
         n
     };
     let items = (0..).map(|n| (n, gate.path()));
-    let mut map = psmith::map(items, stand).workers(4);
+    let mut map = psmith::map(items, stand).workers(4).into_iter();
     assert_eq!(map.next().unwrap().unwrap(), 0);
     drop(map);
     // What is left, the guard finds.
@@ -307,7 +310,7 @@ fn an_endless_source_is_asked_for_no_more_than_the_window() {
     let pulled = std::cell::Cell::new(0_u64);
     let items = std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
     let mut delivered = 0;
-    for got in psmith::map(items, |n: u64| n).workers(3).window(5).take(100) {
+    for got in psmith::map(items, |n: u64| n).workers(3).window(5).into_iter().take(100) {
         assert_eq!(got.unwrap(), delivered);
         delivered += 1;
         assert!(pulled.get() <= delivered + 5, "{} pulled, {delivered} delivered", pulled.get());
@@ -320,8 +323,8 @@ fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let mut before = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
-    let mut one = psmith::map(0..20, |n: u32| n).workers(2);
-    let mut other = psmith::map(0..20, |n: u32| n + 100).workers(2);
+    let mut one = psmith::map(0..20, |n: u32| n).workers(2).into_iter();
+    let mut other = psmith::map(0..20, |n: u32| n + 100).workers(2).into_iter();
     for n in 0..20 {
         assert_eq!(one.next().unwrap().unwrap(), n);
         assert_eq!(Command::new("/bin/sh").args(["-c", "exit 5"]).status().unwrap().code(), Some(5));
@@ -343,7 +346,7 @@ fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
         });
         n
     };
-    assert_eq!(psmith::map([9], leave).next().unwrap().unwrap(), 9);
+    assert_eq!(psmith::map([9], leave).into_iter().next().unwrap().unwrap(), 9);
 }
 
 // Where the warden cannot fork, workers are executed, and all of the above holds for them.
@@ -415,7 +418,7 @@ fn a_worker_that_closes_its_channel_and_runs_on_is_ended() {
             std::thread::park();
         }
     };
-    let failure = psmith::map([()], close).next().unwrap().unwrap_err();
+    let failure = psmith::map([()], close).into_iter().next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Protocol(text) if text.contains("lived on")), "{failure}");
 }
 
@@ -434,7 +437,8 @@ fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
         }
     };
     for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
-        let got = psmith::map([()], fork).isolation(isolation).output(psmith::Output::Discard).next();
+        let got =
+            psmith::map([()], fork).isolation(isolation).output(psmith::Output::Discard).into_iter().next();
         assert_eq!(got.unwrap().unwrap(), "worker");
     }
 }

@@ -229,7 +229,7 @@ pub fn cx() -> Option<Cx> {
 ///     }
 ///     Ok(steps)
 /// }
-/// assert_eq!(psmith::try_map([3], long).next().unwrap().unwrap(), 3);
+/// assert_eq!(psmith::try_map([3], long).into_iter().next().unwrap().unwrap(), 3);
 /// ```
 ///
 /// Its identity:
@@ -237,7 +237,7 @@ pub fn cx() -> Option<Cx> {
 /// ```
 /// # psmith::init();
 /// let identity = |_: u32| psmith::cx().map(|cx| (cx.index(), cx.job_id(), cx.slot(), cx.worker_id()));
-/// assert_eq!(psmith::map([7], identity).workers(1).next().unwrap().unwrap(), Some((0, 1, 0, 1)));
+/// assert_eq!(psmith::map([7], identity).workers(1).into_iter().next().unwrap().unwrap(), Some((0, 1, 0, 1)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cx {
@@ -264,7 +264,7 @@ impl Cx {
     /// ```
     /// # psmith::init();
     /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() { 1 => Err("not yet"), n => Ok(n) };
-    /// assert_eq!(psmith::map([()], flaky).retry(psmith::Retry::tries(2)).next().unwrap().unwrap(), 2);
+    /// assert_eq!(psmith::map([()], flaky).retry(psmith::Retry::tries(2)).into_iter().next().unwrap().unwrap(), 2);
     /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
@@ -293,7 +293,7 @@ impl Cx {
     /// ```
     /// # psmith::init();
     /// let ask = |_: ()| psmith::cx().unwrap().process_name() == std::process::id().to_string();
-    /// assert!(psmith::map([()], ask).next().unwrap().unwrap());
+    /// assert!(psmith::map([()], ask).into_iter().next().unwrap().unwrap());
     /// ```
     #[must_use]
     pub fn process_name(&self) -> String {
@@ -312,7 +312,7 @@ impl Cx {
     /// };
     /// let mut reported = String::new();
     /// let map = psmith::map([7], name).on_done(|job, _| reported = job.process_name());
-    /// assert_eq!(map.last().unwrap().unwrap(), "digger 7");
+    /// assert_eq!(map.into_iter().last().unwrap().unwrap(), "digger 7");
     /// assert_eq!(reported, "digger 7");
     /// ```
     ///
@@ -368,8 +368,8 @@ impl Cx {
     /// ```
     /// # psmith::init();
     /// let write = |_: ()| std::fs::write(psmith::cx().unwrap().scratch_dir()?.join("notes"), "x");
-    /// assert!(psmith::map([()], write).scratch_dir().next().unwrap().is_ok());
-    /// assert!(psmith::map([()], write).next().unwrap().is_err());
+    /// assert!(psmith::map([()], write).scratch_dir().into_iter().next().unwrap().is_ok());
+    /// assert!(psmith::map([()], write).into_iter().next().unwrap().is_err());
     /// ```
     ///
     /// # Errors
@@ -406,7 +406,7 @@ impl Cx {
     /// use std::time::Duration;
     /// let work = |_: ()| psmith::cx().unwrap().heartbeat();
     /// let limit = Duration::from_secs(60);
-    /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
+    /// assert!(psmith::map([()], work).idle_timeout(limit).into_iter().next().unwrap().is_ok());
     /// ```
     pub fn heartbeat(&self) {
         self.report(&FromWorker::Heartbeat { job: self.number() });

@@ -23,7 +23,7 @@ const INPUT_CHARS_MAX: usize = 60;
 /// # psmith::init();
 /// # // proves: failure-in-one-line
 /// let check = |text: String| text.parse::<u8>();
-/// let failure = psmith::try_map(["300".to_owned()], check).next().unwrap().unwrap_err();
+/// let failure = psmith::try_map(["300".to_owned()], check).into_iter().next().unwrap().unwrap_err();
 /// assert_eq!(failure.to_string(), r##"job #1 ("300"): number too large to fit in target type"##);
 /// assert!(matches!(failure.cause, psmith::Cause::Error(_)));
 /// assert_eq!(failure.input::<String>().as_deref(), Some("300"));
@@ -59,6 +59,9 @@ pub struct FailureDetails {
     /// True for a job that had tries left and was not tried again: it had crashed as often as it may
     /// ([`Retry::crash_tries`](crate::Retry::crash_tries)).
     pub quarantined: bool,
+    /// Where the run was ended before its source: the number of items that were taken from that and not begun. This one
+    /// failure stands for all of them, behind the outcomes of the jobs that had begun; its cause is the end's.
+    pub left: Option<u64>,
     /// The job's name, if it was given one.
     pub label: Option<String>,
     /// The error of psmith itself, if that failed, and this job with it.
@@ -99,6 +102,11 @@ impl fmt::Debug for KeptInput {
 }
 
 impl KeptInput {
+    /// Decodes the input; `None` if it is of another type.
+    pub(crate) fn decoded<A: 'static>(&self) -> Option<A> {
+        (self.decode)(&self.bytes)?.downcast::<A>().ok().map(|input| *input)
+    }
+
     fn shown(&self) -> Option<String> {
         self.described.then(|| show(&self.bytes, INPUT_CHARS_MAX))
     }
@@ -118,6 +126,7 @@ impl Failure {
             stderr_tail: Vec::new(),
             lost_output: None,
             quarantined: false,
+            left: None,
             label: None,
             trouble: None,
             input: None,
@@ -139,6 +148,13 @@ impl Failure {
         failure
     }
 
+    /// Makes the failure that tells what a run has left that was ended before its source.
+    pub(crate) fn of_left(left: u64, broken: Option<u32>, index: u64) -> Failure {
+        let mut failure = Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index);
+        failure.left = Some(left);
+        failure
+    }
+
     /// Makes the failure of a job that failed because psmith itself did.
     pub(crate) fn ours(error: Arc<EngineError>, index: u64) -> Failure {
         let failure = SpawnFailure {
@@ -156,7 +172,8 @@ impl Failure {
     ///
     /// ```
     /// # psmith::init();
-    /// let failure = psmith::try_map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// let refuse = |n: u32| Err::<(), _>(format!("no {n}"));
+    /// let failure = psmith::try_map([7_u32], refuse).into_iter().next().unwrap().unwrap_err();
     /// assert_eq!(failure.into_cause(), psmith::Cause::Error("no 7".into()));
     /// ```
     #[must_use]
@@ -168,14 +185,14 @@ impl Failure {
     ///
     /// ```
     /// # psmith::init();
-    /// let failure = psmith::try_map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// let refuse = |n: u32| Err::<(), _>(format!("no {n}"));
+    /// let failure = psmith::try_map([7_u32], refuse).into_iter().next().unwrap().unwrap_err();
     /// assert_eq!(failure.input::<u32>(), Some(7));
     /// assert_eq!(failure.input::<String>(), None);
     /// ```
     #[must_use]
     pub fn input<A: 'static>(&self) -> Option<A> {
-        let input = self.input.as_ref()?;
-        (input.decode)(&input.bytes)?.downcast::<A>().ok().map(|input| *input)
+        self.input.as_ref()?.decoded()
     }
 
     /// What happened, without which job it happened to.
@@ -210,7 +227,7 @@ impl Failure {
     /// impl std::error::Error for Odd {}
     ///
     /// let halve = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(Odd(n)) };
-    /// let failure = psmith::try_map([3], halve).error_type::<Odd>().next().unwrap().unwrap_err();
+    /// let failure = psmith::try_map([3], halve).error_type::<Odd>().into_iter().next().unwrap().unwrap_err();
     /// assert_eq!(failure.error::<Odd>(), Some(Odd(3)));
     /// assert!(failure.error::<std::io::Error>().is_none());
     /// ```
@@ -240,7 +257,14 @@ impl fmt::Display for Failure {
         if self.trouble.is_some() {
             return f.write_str(&self.without_number());
         }
-        write!(f, "job #{}", self.index + 1)?;
+        match self.left {
+            None => write!(f, "job #{}", self.index + 1)?,
+            Some(0) => return write!(f, "from job #{} on: {}", self.index + 1, self.without_number()),
+            Some(left) => {
+                let cause = self.without_number();
+                return write!(f, "from job #{} on: {cause} (taken and not begun: {left})", self.index + 1);
+            }
+        }
         let shown = self.label.clone().or_else(|| self.input.as_ref().and_then(KeptInput::shown));
         if let Some(shown) = shown {
             write!(f, " ({})", one_line(&shown))?;

@@ -174,6 +174,11 @@ impl Request {
         self.command.is_some() || self.limits().is_some()
     }
 
+    /// Decodes the input; `None` if it is none, or of another type.
+    pub(crate) fn decoded_input<A: 'static>(&self) -> Option<A> {
+        self.kept_input()?.decoded()
+    }
+
     /// Returns the input as a failure keeps it.
     pub(crate) fn kept_input(&self) -> Option<KeptInput> {
         let decode = self.callee.decode_input;
@@ -260,7 +265,7 @@ impl<R> Job<R> {
     /// use psmith::codec::Raw;
     /// let reversed = |bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<u8>>();
     /// let jobs = [Job::by_codec::<Raw, _>(reversed, b"abc".to_vec())];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"cba");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"cba");
     /// ```
     pub fn by_codec<C, A>(f: fn(A) -> R, input: A) -> Job<R>
     where
@@ -279,7 +284,7 @@ impl<R> Job<R> {
     /// use psmith::codec::Raw;
     /// let checked = |bytes: Vec<u8>| if bytes.is_ascii() { Ok(bytes) } else { Err("no text") };
     /// let jobs = [Job::fallible_by_codec::<Raw, _, _>(checked, b"abc".to_vec())];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"abc");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"abc");
     /// ```
     pub fn fallible_by_codec<C, A, E>(f: fn(A) -> Result<R, E>, input: A) -> Job<R>
     where
@@ -327,7 +332,7 @@ impl<R> Job<R> {
     /// # psmith::init();
     /// use psmith::Job;
     /// let jobs = [Job::fallible(|_: ()| -> Result<(), String> { Err("no".into()) }, ()).label("deploy")];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().label.as_deref(), Some("deploy"));
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap_err().label.as_deref(), Some("deploy"));
     /// ```
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Job<R> {
@@ -366,7 +371,7 @@ impl<R> Job<R> {
     /// use psmith::{Cause, Job};
     /// let limit = Duration::from_millis(100);
     /// let jobs = [Job::command("sleep").arg("60").job().idle_timeout(limit)];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().cause, Cause::Idle(limit));
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap_err().cause, Cause::Idle(limit));
     /// ```
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Job<R> {
@@ -381,7 +386,7 @@ impl<R> Job<R> {
     /// use psmith::{Job, Retry};
     /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() == 1 { Err("not yet") } else { Ok(7) };
     /// let jobs = [Job::fallible(flaky, ()).retry(Retry::tries(2))];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), 7);
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), 7);
     /// ```
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Job<R> {
@@ -460,7 +465,7 @@ impl JobRef {
     /// # // proves: iterator-adapters
     /// let mut seen = Vec::new();
     /// let map = psmith::map([5, 6], |n: u32| n).on_done(|job, n| seen.push((job.index(), *n.unwrap())));
-    /// assert_eq!(map.enumerate().map(|(at, n)| (at, n.unwrap())).collect::<Vec<_>>(), [(0, 5), (1, 6)]);
+    /// assert_eq!(map.into_iter().enumerate().map(|(at, n)| (at, n.unwrap())).collect::<Vec<_>>(), [(0, 5), (1, 6)]);
     /// assert_eq!(seen, [(0, 5), (1, 6)]);
     /// ```
     #[must_use]

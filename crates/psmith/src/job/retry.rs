@@ -20,7 +20,7 @@ use psmith_core::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 ///     attempt => Err(format!("attempt {attempt} failed")),
 /// };
 /// let retry = Retry::tries(3).backoff(Duration::from_millis(1), None);
-/// let result = psmith::try_map([()], flaky).retry(retry).next().unwrap();
+/// let result = psmith::try_map([()], flaky).retry(retry).into_iter().next().unwrap();
 /// assert_eq!(result.unwrap(), "done");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Retry {
     /// ```
     /// # psmith::init();
     /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() < 3 { Err("not yet") } else { Ok(()) };
-    /// assert!(psmith::try_map([()], flaky).retry(psmith::Retry::tries(3)).next().unwrap().is_ok());
+    /// assert!(psmith::try_map([()], flaky).retry(psmith::Retry::tries(3)).into_iter().next().unwrap().is_ok());
     /// ```
     ///
     /// # Panics
@@ -66,7 +66,7 @@ impl Retry {
     ///
     /// let crash = |_: ()| -> u32 { std::process::abort() };
     /// let retry = Retry::tries(5).crash_tries(2);
-    /// let failure = psmith::map([()], crash).retry(retry).next().unwrap().unwrap_err();
+    /// let failure = psmith::map([()], crash).retry(retry).into_iter().next().unwrap().unwrap_err();
     /// assert_eq!((failure.attempts, failure.quarantined), (2, true));
     /// ```
     ///
@@ -90,7 +90,7 @@ impl Retry {
     /// let fill = |mib: usize| std::hint::black_box(vec![1_u8; mib << 20]).len();
     /// let limits = ResourceLimits::new().memory(64 << 20);
     /// let retry = Retry::tries(4).grow_memory(2.0);
-    /// let filled = psmith::map([100], fill).limits(limits).retry(retry).next().unwrap();
+    /// let filled = psmith::map([100], fill).limits(limits).retry(retry).into_iter().next().unwrap();
     /// # // Without control groups no limit grows.
     /// # let filled = filled.or_else(|end| matches!(end.cause, psmith::Cause::OutOfMemory { .. }).then_some(0).map_or(Ok(100 << 20), |_| Err(end)));
     /// assert!(filled.is_ok_and(|bytes| bytes == 100 << 20));
@@ -121,7 +121,7 @@ impl Retry {
     /// let pause = Duration::from_millis(20);
     /// let began = Instant::now();
     /// let retry = Retry::tries(3).backoff(pause, Some(pause));
-    /// assert_eq!(psmith::try_map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 3);
+    /// assert_eq!(psmith::try_map([()], fail).retry(retry).into_iter().next().unwrap().unwrap_err().attempts, 3);
     /// // Jitter only adds to a pause.
     /// assert!(began.elapsed() >= 2 * pause);
     /// ```
@@ -139,7 +139,7 @@ impl Retry {
     ///
     /// let fail = |_: ()| -> Result<(), &str> { Err("wrong by itself") };
     /// let retry = Retry::tries(5).only_on(&[CauseKind::Signal, CauseKind::Timeout]);
-    /// assert_eq!(psmith::try_map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 1);
+    /// assert_eq!(psmith::try_map([()], fail).retry(retry).into_iter().next().unwrap().unwrap_err().attempts, 1);
     /// ```
     #[must_use]
     pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {

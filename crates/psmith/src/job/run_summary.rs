@@ -20,4 +20,6 @@ pub struct RunSummary {
     /// Bytes of output that were neither kept nor passed on although they should have been
     /// ([`LostOutput`](crate::LostOutput)).
     pub lost_output: u64,
+    /// Jobs that were taken from the source and not begun, because the run was ended. They are not among the others.
+    pub left: u64,
 }

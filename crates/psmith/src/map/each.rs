@@ -166,6 +166,23 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     settings!(map.options);
     hooks!(R, map.hooks);
 
+    /// Sets the hook for items that were taken and not begun, as [`Map::on_left`] does.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut back = Vec::new();
+    /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(()) };
+    /// let failure = psmith::each(0..9, fail).workers(1).on_left(|n| back.push(n)).run().unwrap_err();
+    /// assert_eq!((failure.index, back.first()), (0, Some(&1)));
+    /// ```
+    pub fn on_left(self, hook: impl FnMut(I::Item) + Send + 'h) -> Self
+    where
+        I: Iterator,
+        I::Item: 'static,
+    {
+        Reduce { map: self.map.on_left(hook), decides: self.decides }
+    }
+
     /// Encodes items and results with this codec.
     ///
     /// ```
@@ -236,7 +253,8 @@ where
     ///
     /// # Errors
     /// The failure that came first. By default no more jobs are started after it, and those that run may finish. With
-    /// [`OnError::Continue`](crate::OnError::Continue) only the failure of a hook, or of psmith itself.
+    /// [`OnError::Continue`](crate::OnError::Continue) only the failure of a hook, of psmith itself, or
+    /// of a run that was ended before its source.
     pub fn run(self) -> Result<RunSummary, Failure> {
         let mut summary = RunSummary::default();
         let mut failed = None;
@@ -245,6 +263,11 @@ where
         while let Some((_, result)) = iter.step() {
             match result {
                 Ok(()) => {}
+                // Of the run, not of a job.
+                Err(failure) if failure.left.is_some() => {
+                    failed.get_or_insert(failure);
+                    continue;
+                }
                 Err(failure) => {
                     summary.failed += 1;
                     if !goes_on || failure.trouble.is_some() || iter.has_stopped() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
-use crate::job::job::JobRef;
+use crate::job::job::{JobRef, Request};
 #[cfg(feature = "board")]
 use crate::map::progress_row::Shown;
 use psmith_engine::function::codec::Codec;
@@ -18,8 +18,12 @@ type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + Send + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + Send + 'h>;
 type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + Send + 'h>;
 
+type LeftHook<'h> = Box<dyn FnMut(Request) + Send + 'h>;
+
 /// The hooks that a caller has set for the jobs of a `map`.
 pub(crate) struct Hooks<'h, R> {
+    /// Called with jobs that were taken and not begun.
+    pub(crate) left: Option<LeftHook<'h>>,
     pub(crate) start: Option<StartHook<'h>>,
     pub(crate) done: Option<DoneHook<'h, R>>,
     pub(crate) progress: Option<ProgressHook<'h>>,
@@ -33,6 +37,7 @@ pub(crate) struct Hooks<'h, R> {
 impl<R> Hooks<'_, R> {
     pub(crate) fn none() -> Self {
         Hooks {
+            left: None,
             start: None,
             done: None,
             progress: None,

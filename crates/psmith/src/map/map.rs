@@ -205,6 +205,34 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         self
     }
 
+    /// Sets the hook that is called with each item that was taken from the source and not begun, because the run was
+    /// ended: by a signal's [`guard`](crate::signals::guard), a failure ([`on_error`](Map::on_error)), its time
+    /// ([`total_timeout`](Map::total_timeout)), its [`breaker`](Map::breaker) or a hook. The source is not asked again
+    /// then, and such an item has no result of its own; where no failure has told why, one at the end does
+    /// ([`FailureDetails::left`](crate::FailureDetails::left)).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::OnError;
+    /// let fail = |n: u32| if n == 1 { Err("one") } else { Ok(n) };
+    /// let mut back = Vec::new();
+    /// let map = psmith::map(0..100, fail).workers(1).on_error(OnError::Stop).on_left(|n| back.push(n));
+    /// assert_eq!(map.count(), 2);
+    /// assert!(back.iter().copied().eq(2..2 + back.len() as u32));
+    /// ```
+    pub fn on_left(mut self, mut hook: impl FnMut(I::Item) + Send + 'h) -> Self
+    where
+        I: Iterator,
+        I::Item: 'static,
+    {
+        self.hooks.left = Some(Box::new(move |request| {
+            if let Some(item) = request.decoded_input() {
+                hook(item);
+            }
+        }));
+        self
+    }
+
     /// Sets the hook that is called when a job reports its progress ([`Cx::progress`](crate::Cx::progress)): done, and
     /// total or 0.
     pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + Send + 'h) -> Self {

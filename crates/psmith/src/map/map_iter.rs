@@ -8,6 +8,7 @@ use crate::job::flow::Judge;
 use crate::job::job::{Callee, JobRef};
 use crate::map::hooks::{Hooks, of_hook};
 use crate::map::inline;
+use crate::map::left::LeftItems;
 use crate::map::map::Map;
 use crate::map::map_run::{MapRun, MapStage};
 use crate::run::decode::{decode_outcome_owned, decoded};
@@ -40,9 +41,11 @@ pub struct MapIter<'h, I, F, R, C = Described> {
     stage: MapStage,
     taken: u64,
     handed_out: u64,
-    /// True once no more items are taken.
+    /// True once no more items are taken, for a hook or a value.
     stopped: bool,
+    /// True once no more items are taken.
     ended: bool,
+    left: LeftItems,
 }
 
 impl<'h, I, F, R, C> MapIter<'h, I, F, R, C> {
@@ -60,6 +63,7 @@ impl<'h, I, F, R, C> MapIter<'h, I, F, R, C> {
             handed_out: 0,
             stopped: false,
             ended: false,
+            left: LeftItems::default(),
         }
     }
 }
@@ -127,10 +131,14 @@ where
     }
 
     fn next_outcome(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if let MapStage::Before = self.stage
-            && let Err(error) = self.begin()
-        {
-            return Some((0, Err(self.abort(Arc::new(error)))));
+        if let MapStage::Before = self.stage {
+            if let Some(failure) = LeftItems::failure_if_stopping(&self.items, self.taken) {
+                self.stage = MapStage::Over;
+                return Some((0, Err(failure)));
+            }
+            if let Err(error) = self.begin() {
+                return Some((0, Err(self.abort(Arc::new(error)))));
+            }
         }
         if let Some(next) = self.next_value() {
             return Some(next);
@@ -189,13 +197,13 @@ where
                 }
             };
             let Some(event) = event else {
+                let left = self.failure_of_left();
                 // Dropped here, it has ended: nothing is waited for.
                 self.stage = MapStage::Over;
-                return None;
+                return left.map(|failure| (inline::job(failure.index), Err(failure)));
             };
             match self.on_event(event) {
                 Ok(None) => {}
-                Ok(Some((_, Err(failure)))) if self.is_left_over(&failure) => {}
                 Ok(Some(done)) => return Some(done),
                 Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
             }
@@ -239,6 +247,14 @@ where
                 }
                 Ok(None)
             }
+            RunEvent::Done(finished) if finished.is_left() => {
+                self.handed_out += 1;
+                self.left.add(finished.job.index);
+                if let Some(hook) = &mut hooks.left {
+                    hook(finished.request);
+                }
+                Ok(None)
+            }
             RunEvent::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
@@ -246,10 +262,7 @@ where
                 if let Some(text) = self.hooks.overridden.remove(job.index) {
                     result = Err(of_hook(&job, text));
                 }
-                let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
-                if let Some(hook) = &mut self.hooks.done
-                    && !left_over
-                {
+                if let Some(hook) = &mut self.hooks.done {
                     hook(&job, result.as_ref())
                         .map_err(|text| (job.clone(), format!("done hook: {text}")))?;
                 }
@@ -297,10 +310,11 @@ where
             && !self.options.is_watched()
     }
 
-    /// True for a job that never ran because the run was stopped by another one: its outcome is not handed out.
-    fn is_left_over(&self, failure: &Failure) -> bool {
-        let unstarted = failure.attempts == 0 && failure.cause == psmith_core::Cause::Cancelled;
-        unstarted && (self.stopped || self.is_over_early())
+    /// Returns the failure that tells what was left, where nothing else has told that the run was ended.
+    fn failure_of_left(&self) -> Option<Failure> {
+        let MapStage::Running(running) = &self.stage else { return None };
+        let is_told = self.stopped || self.is_over_early();
+        self.left.failure(&running.run, &self.items, self.taken, is_told)
     }
 
     /// True if one job has ended the run for all.
@@ -335,7 +349,9 @@ where
         }
         // A run that is over early takes no more.
         let ended = matches!(&self.stage, MapStage::Running(running) if running.run.is_ended());
-        let item = if ended || self.is_over_early() { None } else { self.items.next() };
+        let is_needed = !ended && !self.is_over_early();
+        let item = if is_needed { self.items.next() } else { None };
+        self.left.is_source_over |= is_needed && item.is_none();
         let MapStage::Running(running) = &mut self.stage else { return };
         match item {
             Some(item) => {
@@ -376,6 +392,10 @@ where
     fn next_inline(&mut self) -> Option<(u64, Result<R, Failure>)> {
         if self.stopped {
             return None;
+        }
+        if let Some(failure) = LeftItems::failure_if_stopping(&self.items, self.taken) {
+            self.stopped = true;
+            return Some((self.taken, Err(failure)));
         }
         let item = self.items.next()?;
         let job = inline::job(self.taken);

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use psmith_core::Cause;
 use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
 use crate::map::iterates::iterates;
+use crate::map::left::LeftItems;
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
@@ -47,7 +47,7 @@ where
     I: IntoIterator<Item = Job<R>>,
 {
     let options = Options::of(face::RUN_JOBS);
-    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none() }
+    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), on_left: None }
 }
 
 /// Jobs and the settings of their run, before it begins; see [`run_jobs`]. Their outcomes are those of its iterator,
@@ -57,6 +57,7 @@ pub struct RunJobs<'h, I, R> {
     jobs: I,
     options: Options,
     hooks: Hooks<'h, R>,
+    on_left: Option<OnLeft<'h, R>>,
 }
 
 /// The outcomes of a [`RunJobs`].
@@ -65,8 +66,12 @@ pub struct RunJobsIter<'h, I, R> {
     jobs: I,
     options: Options,
     hooks: Hooks<'h, R>,
+    on_left: Option<OnLeft<'h, R>>,
+    left: LeftItems,
     stage: RunJobsStage<R>,
 }
+
+type OnLeft<'h, R> = Box<dyn FnMut(Job<R>) + Send + 'h>;
 
 type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
 
@@ -93,6 +98,22 @@ impl<'h, I, R> RunJobs<'h, I, R> {
     settings!(options);
     hooks!(R, hooks);
 
+    /// Sets the hook that is called with each job that was taken and not begun, because the run was ended, as
+    /// [`Map::on_left`](crate::Map::on_left) is with items.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, OnError};
+    /// let jobs = (0..9).map(|n| Job::command("false").job().label(n.to_string()));
+    /// let mut back = Vec::new();
+    /// let run = psmith::run_jobs(jobs).workers(1).on_error(OnError::Stop).on_left(|job| back.push(job.to_string()));
+    /// assert_eq!((run.count(), back[0].as_str()), (1, "1"));
+    /// ```
+    pub fn on_left(mut self, hook: impl FnMut(Job<R>) + Send + 'h) -> Self {
+        self.on_left = Some(Box::new(hook));
+        self
+    }
+
     /// Gives outcomes as they come, not in the order of the jobs.
     ///
     /// ```
@@ -117,8 +138,9 @@ where
     type IntoIter = RunJobsIter<'h, I, R>;
 
     fn into_iter(self) -> RunJobsIter<'h, I, R> {
-        let RunJobs { jobs, options, hooks } = self;
-        RunJobsIter { jobs, options, hooks, stage: RunJobsStage::Before }
+        let RunJobs { jobs, options, hooks, on_left } = self;
+        let stage = RunJobsStage::Before;
+        RunJobsIter { jobs, options, hooks, on_left, left: LeftItems::default(), stage }
     }
 }
 
@@ -137,6 +159,10 @@ where
 
     fn next(&mut self) -> Option<Result<R, Failure>> {
         if let RunJobsStage::Before = self.stage {
+            if let Some(failure) = LeftItems::failure_if_stopping(&self.jobs, 0) {
+                self.stage = RunJobsStage::Over;
+                return Some(Err(failure));
+            }
             match self.begin() {
                 Ok(stage) => self.stage = stage,
                 Err(error) => return Some(Err(self.abort(Arc::new(error)))),
@@ -145,7 +171,7 @@ where
         loop {
             let RunJobsStage::Running(running) = &mut self.stage else { return None };
             // One job before each outcome that is handed out keeps the window full.
-            running.take_from(&mut self.jobs, self.options.after_error());
+            running.take_from(&mut self.jobs, self.options.after_error(), &mut self.left);
             let event = match running.run.try_next() {
                 None if running.may_take() => continue,
                 None => running.run.next(),
@@ -157,7 +183,12 @@ where
                         return Some(outcome);
                     }
                 }
-                Ok(None) => self.stage = RunJobsStage::Over,
+                Ok(None) => {
+                    let is_told = running.is_over_early(self.options.after_error());
+                    let failure = self.left.failure(&running.run, &self.jobs, running.taken, is_told);
+                    self.stage = RunJobsStage::Over;
+                    return failure.map(Err);
+                }
                 Err(error) => return Some(Err(self.abort(error))),
             }
         }
@@ -205,16 +236,19 @@ where
     }
 
     fn end(&mut self, finished: Finished) -> Option<Result<R, Failure>> {
-        let on_error = self.options.after_error();
         let RunJobsStage::Running(running) = &mut self.stage else { return None };
         let job = finished.job.clone();
         let decode = running.decoders.remove(&job.index)?;
+        if finished.is_left() {
+            self.left.add(job.index);
+            if let Some(hook) = &mut self.on_left {
+                hook(Job { request: finished.request, decode });
+            }
+            return None;
+        }
         let mut outcome = decode_outcome(finished, self.options.output, decode);
         if let Some(reason) = self.hooks.overridden.remove(job.index) {
             outcome = Err(of_hook(&job, reason));
-        }
-        if outcome.as_ref().is_err_and(|failure| running.is_left_over(failure, on_error)) {
-            return None;
         }
         if let Some(hook) = &mut self.hooks.done
             && let Err(text) = hook(&job, outcome.as_ref())
@@ -272,11 +306,18 @@ impl<R> RunJobsRun<R> {
         !self.ended && self.decoders.len() < self.window
     }
 
-    fn take_from(&mut self, jobs: &mut impl Iterator<Item = Job<R>>, on_error: OnError) {
+    fn take_from(
+        &mut self,
+        jobs: &mut impl Iterator<Item = Job<R>>,
+        on_error: OnError,
+        left: &mut LeftItems,
+    ) {
         if !self.may_take() {
             return;
         }
-        let job = if self.run.is_ended() || self.is_over_early(on_error) { None } else { jobs.next() };
+        let is_needed = !self.run.is_ended() && !self.is_over_early(on_error);
+        let job = if is_needed { jobs.next() } else { None };
+        left.is_source_over |= is_needed && job.is_none();
         match job {
             Some(job) => self.submit(job),
             None => {
@@ -301,11 +342,6 @@ impl<R> RunJobsRun<R> {
     /// True if one job, or a hook, has ended the run for all.
     fn is_over_early(&self, on_error: OnError) -> bool {
         self.stopped || on_error != OnError::Continue && self.run.first().failed.is_some()
-    }
-
-    /// True for a job that never ran because another one had ended the run: its outcome is not handed out.
-    fn is_left_over(&self, failure: &Failure, on_error: OnError) -> bool {
-        failure.attempts == 0 && failure.cause == Cause::Cancelled && self.is_over_early(on_error)
     }
 }
 

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
-use crate::job::job::{Job, JobRef};
+use crate::job::job::{Job, JobRef, Request};
 use crate::job::run_summary::{LogLevel, RunSummary};
+use crate::map::server_handle::{ServerHandle, Stop, StopOnDrop};
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::job_output::pass_on_output;
@@ -22,17 +23,21 @@ use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
-use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
 use psmith_sys::generation::generation;
 
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + Send + 'h>;
+type OnLeft<'h, R> = Box<dyn FnMut(Job<R>) + Send + 'h>;
 type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'h>;
 
 /// Runs the jobs of a producer, each in a process of its own, and passes the outcomes to a consumer.
 ///
 /// The producer is called again and again, on a thread of its own, until it gives `None`; it may block, and holds up
-/// neither the reaping nor the delivery of jobs that run. It is not asked while the window is full. Consumer and logger
+/// neither the reaping nor the delivery of jobs that run. It is not asked while the window is full, nor once the run is
+/// ended: by a [`ServerHandle`], a signal's [`guard`](crate::signals::guard), a failure
+/// ([`on_error`](Server::on_error)), its time ([`total_timeout`](Server::total_timeout)) or its
+/// [`breaker`](Server::breaker). What it had given by then and was not begun is no failure: it is handed back
+/// ([`Server::on_left`]), or counted ([`RunSummary::left`]). Consumer and logger
 /// are called on the thread of [`Server::run`], never two at once, in the order in which jobs end
 /// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger
 /// nothing is logged. A server has at least one worker: there is no inline mode here.
@@ -61,6 +66,7 @@ pub struct Server<'h, P, R> {
     producer: P,
     options: Options,
     consumer: Option<Consumer<'h, R>>,
+    on_left: Option<OnLeft<'h, R>>,
     logger: Option<ServerLogger<'h>>,
     leaving: StopOnDrop,
     name: String,
@@ -88,139 +94,10 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Ends a server's run from any thread; see [`Server::handle`]. It only asks: [`Server::run`] returns when it is done.
-///
-/// ```
-/// # psmith::init();
-/// use psmith::{Job, Server};
-///
-/// fn next(n: u64) -> u64 { n + 1 }
-///
-/// // A producer that never ends, but for the consumer.
-/// let server = Server::new(|| Some(Job::new(next, 1)));
-/// let handle = server.handle();
-/// let summary = server.consumer(|_, _| handle.drain()).run().unwrap();
-/// assert!(summary.jobs >= 1);
-/// ```
-#[derive(Clone, Debug)]
-pub struct ServerHandle(Arc<Stop>);
-
-impl ServerHandle {
-    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A
-    /// producer that blocks is left to itself; what it gives later is not taken.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Server};
-    /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
-    /// server.handle().drain();
-    /// assert_eq!(server.run().unwrap().jobs, 0);
-    /// ```
-    pub fn drain(&self) {
-        if let Some(submitter) = self.0.close() {
-            submitter.close();
-        }
-    }
-
-    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`]).
-    /// They are delivered as cancelled, then [`Server::run`] returns.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Cause, Job, Server};
-    /// let forever = |_: u32| -> () { loop { std::thread::park() } };
-    /// let mut left = 2;
-    /// let producer = move || { left -= 1; (left > 0).then(|| Job::<()>::new(forever, 1)) };
-    /// let server = Server::new(producer);
-    /// let handle = server.handle();
-    /// let mut ends = Vec::new();
-    /// let logger = move |_, line: std::fmt::Arguments<'_>| if line.to_string().contains("runs as") { handle.stop() };
-    /// server.logger(logger).consumer(|_, end| ends.push(end.unwrap_err().into_cause())).run().unwrap();
-    /// assert_eq!(ends, [Cause::Cancelled]);
-    /// ```
-    pub fn stop(&self) {
-        if let Some(submitter) = self.0.close() {
-            submitter.order(EngineCommand::Stop);
-            submitter.close();
-        }
-    }
-
-    /// Waits until [`Server::run`] is about to return, or the server was dropped. Not for the consumer or the logger:
-    /// they would wait for themselves.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Server};
-    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
-    /// let server = Server::new(move || jobs.next());
-    /// let handle = server.handle();
-    /// let other = std::thread::spawn(move || handle.join());
-    /// server.run().unwrap();
-    /// other.join().unwrap();
-    /// ```
-    pub fn join(&self) {
-        if self.0.is_foreign() {
-            return;
-        }
-        let mut gate = self.0.lock();
-        while !gate.is_over {
-            gate = self.0.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-/// The state that producer, server and handles share.
-#[derive(Default)]
-struct Stop {
-    state: Mutex<SubmissionGate>,
-    changed: Condvar,
-    /// The generation of the process in which the server runs; 0 before it does.
-    runs_in: AtomicU64,
-}
-
-#[derive(Default)]
-struct SubmissionGate {
-    /// True once no more jobs are taken.
-    is_closed: bool,
-    /// True once the run is over, or will never begin.
-    is_over: bool,
-    in_flight: u32,
-    submitter: Option<Submitter>,
-}
-
-impl fmt::Debug for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stop")
-    }
-}
-
-impl Stop {
-    fn lock(&self) -> MutexGuard<'_, SubmissionGate> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns whether the server runs in the process that this one is a forked copy of: nothing is to be waited for.
-    fn is_foreign(&self) -> bool {
-        let runs_in = self.runs_in.load(Ordering::Relaxed);
-        runs_in != 0 && runs_in != generation()
-    }
-
-    /// Takes no more jobs; returns where those went that were taken.
-    fn close(&self) -> Option<Submitter> {
-        if self.is_foreign() {
-            return None;
-        }
-        let mut gate = self.lock();
-        gate.is_closed = true;
-        let submitter = gate.submitter.clone();
-        drop(gate);
-        self.changed.notify_all();
-        submitter
-    }
-}
+type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
 
 /// The decoders of the jobs' results, by index.
-type Decoders<R> = Arc<Mutex<HashMap<u64, fn(&[u8]) -> Result<R, CodecError>>>>;
+type Decoders<R> = Arc<Mutex<HashMap<u64, Decode<R>>>>;
 
 impl<'h, P, R> Server<'h, P, R>
 where
@@ -241,6 +118,7 @@ where
             producer,
             options: Options::of(face::SERVER),
             consumer: None,
+            on_left: None,
             logger: None,
             leaving: StopOnDrop(Arc::default()),
             name: format!("psmith server {}", std::process::id()),
@@ -277,6 +155,27 @@ where
     /// ```
     pub fn consumer(mut self, consumer: impl FnMut(&JobRef, Result<R, Failure>) + Send + 'h) -> Self {
         self.consumer = Some(Box::new(consumer));
+        self
+    }
+
+    /// Sets the function that is called with each job that the producer gave and that was not begun, because the run was
+    /// ended: to put it back where it came from. It is called on the thread of [`Server::run`], and never once that has
+    /// returned.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, OnError, Server};
+    /// let mut numbers = 0..100;
+    /// let fail = |n: u32| if n == 1 { Err("one") } else { Ok(n) };
+    /// let server = Server::new(move || numbers.next().map(|n| Job::new(fail, n).label(n.to_string())));
+    /// let mut back = Vec::new();
+    /// let server = server.workers(1).on_error(OnError::Stop).on_left(|job| back.push(job.to_string()));
+    /// let summary = server.run().unwrap();
+    /// assert_eq!((summary.jobs, summary.failed, summary.left), (2, 1, back.len() as u64));
+    /// assert!((2..100).zip(back).all(|(n, job)| job == n.to_string()));
+    /// ```
+    pub fn on_left(mut self, on_left: impl FnMut(Job<R>) + Send + 'h) -> Self {
+        self.on_left = Some(Box::new(on_left));
         self
     }
 
@@ -344,7 +243,7 @@ where
     /// # Errors
     /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
-        let Server { producer, options, mut consumer, mut logger, leaving, name, .. } = self;
+        let Server { producer, options, mut consumer, mut on_left, mut logger, leaving, name, .. } = self;
         let shared_logger = options.logger.clone();
         let stop = &leaving.0;
         let ours = |error| ServerError::Engine(Arc::new(error));
@@ -352,7 +251,11 @@ where
         let wants = Wants { starts: logger.is_some() || shared_logger.is_some(), ..Wants::default() };
         let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
         stop.runs_in.store(generation(), Ordering::Relaxed);
-        stop.lock().submitter = Some(submitter.clone());
+        {
+            let mut gate = stop.lock();
+            gate.submitter = Some(submitter.clone());
+            gate.takes_back = true;
+        }
         let decoders: Decoders<R> = Arc::default();
         let panicked: Arc<Mutex<Option<String>>> = Arc::default();
         let production = Production {
@@ -374,7 +277,18 @@ where
             }
         };
         let mut report = RunSummary::default();
-        while let Some(event) = run.next().map_err(ServerError::Engine)? {
+        let mut hand_back = |request: Request, decode: Option<Decode<R>>| {
+            if let (Some(on_left), Some(decode)) = (&mut on_left, decode) {
+                on_left(Job { request, decode });
+            }
+        };
+        loop {
+            let event = match run.next().map_err(ServerError::Engine)? {
+                Some(event) => event,
+                // From here on nothing is handed in; what was handed in meanwhile has its outcome.
+                None if stop.close_for_good() => continue,
+                None => break,
+            };
             let mut finished = match event {
                 RunEvent::Done(finished) => finished,
                 RunEvent::Started(job) => {
@@ -390,6 +304,11 @@ where
             stop.changed.notify_all();
             let job = finished.job.clone();
             let decode = decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.index);
+            if finished.is_left() {
+                report.left += 1;
+                hand_back(finished.request, decode);
+                continue;
+            }
             let missing = |_: &[u8]| Err(CodecError::new("it was not submitted here".into()));
             report.lost_output +=
                 pass_on_output(&mut finished, options.output, false, shared_logger.as_ref());
@@ -410,27 +329,12 @@ where
             }
         }
         run.finish();
-        // Also where a guard has ended the run: a producer that waits is not asked again.
-        stop.close();
+        if let Some((index, request)) = stop.take_late() {
+            report.left += 1;
+            hand_back(request, decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&index));
+        }
         let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
         message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
-    }
-}
-
-/// Releases the producer's thread and all who wait, however the server is left, also by a panic of the consumer: no
-/// more jobs are taken.
-struct StopOnDrop(Arc<Stop>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        if self.0.is_foreign() {
-            return;
-        }
-        let mut gate = self.0.lock();
-        gate.is_closed = true;
-        gate.is_over = true;
-        drop(gate);
-        self.0.changed.notify_all();
     }
 }
 
@@ -456,13 +360,14 @@ impl<R> Production<R> {
                     break;
                 }
             };
+            self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
             // Under the lock: a job that comes after the end of all is not taken, and one before it is.
             let mut gate = self.stop.lock();
             if gate.is_closed {
+                gate.late = gate.takes_back.then_some((index, job.request));
                 break;
             }
             gate.in_flight += 1;
-            self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
             self.submitter.submit(job.request);
             drop(gate);
             index += 1;
@@ -474,8 +379,8 @@ impl<R> Production<R> {
     fn wait_for_room(&self) -> bool {
         let mut gate = self.stop.lock();
         while !gate.is_closed && gate.in_flight >= self.window {
-            gate = self.stop.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+            gate = self.stop.changed.wait(gate);
         }
-        !gate.is_closed
+        !gate.is_closed && !self.submitter.is_ended()
     }
 }

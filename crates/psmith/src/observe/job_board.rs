@@ -55,7 +55,7 @@ impl JobBoard {
     ///
     /// let jobs = JobBoard::new();
     /// let failed = psmith::try_map(0..3, |n: u32| if n == 1 { Err("one") } else { Ok(n) }).board(&jobs);
-    /// assert_eq!(failed.filter(Result::is_err).count(), 1);
+    /// assert_eq!(failed.into_iter().filter(Result::is_err).count(), 1);
     /// let now = jobs.snapshot();
     /// assert_eq!((now.ok, now.failed, now.total), (2, 1, Some(3)));
     /// ```

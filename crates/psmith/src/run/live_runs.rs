@@ -64,6 +64,11 @@ pub(crate) fn on_begin(run: &Arc<RunShared>) {
     }
 }
 
+/// Returns whether a guard was asked to end the runs of this program.
+pub(crate) fn is_stopping() -> bool {
+    !program().requested.is_empty()
+}
+
 /// Returns the runs of this program that are not dropped.
 #[cfg(feature = "stacks")]
 pub(crate) fn runs() -> Vec<Arc<RunShared>> {

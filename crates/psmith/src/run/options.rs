@@ -83,7 +83,7 @@ pub enum OnError {
 /// # psmith::init();
 /// let loud = |_: ()| -> u32 { eprintln!("no idea"); std::process::exit(3) };
 /// let quiet = psmith::map([()], loud).output(psmith::Output::Discard);
-/// let failure = quiet.last().unwrap().unwrap_err();
+/// let failure = quiet.into_iter().last().unwrap().unwrap_err();
 /// assert_eq!(failure.stderr_tail, b"no idea\n");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -100,7 +100,7 @@ pub enum Output {
     /// # psmith::init();
     /// let step = |n: u32| { println!("done"); n };
     /// // Prints "item 0: done" as soon as that is so.
-    /// assert_eq!(psmith::map([5], step).output(psmith::Output::Lines).next().unwrap().unwrap(), 5);
+    /// assert_eq!(psmith::map([5], step).output(psmith::Output::Lines).into_iter().next().unwrap().unwrap(), 5);
     /// ```
     Lines,
     /// Passes output on as [`Whole`](Output::Whole) does, but only that of jobs that failed.
@@ -109,7 +109,8 @@ pub enum Output {
     /// # psmith::init();
     /// let job = |n: u32| { print!("{n} "); if n == 2 { Err("two") } else { Ok(n) } };
     /// // Only "2 " comes out.
-    /// let ok = psmith::try_map(1..=3, job).output(psmith::Output::OnFailure).filter(Result::is_ok).count();
+    /// let ends = psmith::try_map(1..=3, job).output(psmith::Output::OnFailure);
+    /// let ok = ends.into_iter().filter(Result::is_ok).count();
     /// assert_eq!(ok, 2);
     /// ```
     OnFailure,
@@ -120,7 +121,7 @@ pub enum Output {
     /// # psmith::init();
     /// use std::io::IsTerminal;
     /// let ask = |_: ()| std::io::stdout().is_terminal();
-    /// let same = psmith::map([()], ask).output(psmith::Output::Inherit).next().unwrap().unwrap();
+    /// let same = psmith::map([()], ask).output(psmith::Output::Inherit).into_iter().next().unwrap().unwrap();
     /// assert_eq!(same, std::io::stdout().is_terminal());
     /// ```
     Inherit,
@@ -131,7 +132,7 @@ pub enum Output {
     /// ```
     /// # psmith::init();
     /// let loud = |_: ()| Err::<(), _>({ println!("one two"); "failed" });
-    /// let failure = psmith::map([()], loud).output(psmith::Output::Keep(4)).next().unwrap().unwrap_err();
+    /// let failure = psmith::map([()], loud).output(psmith::Output::Keep(4)).into_iter().next().unwrap().unwrap_err();
     /// assert_eq!(failure.stdout_tail, b"two\n");
     /// ```
     Keep(usize),

@@ -16,7 +16,7 @@ use psmith_core::RunPolicy;
 use psmith_core::policy::Halt;
 use psmith_sys::signals;
 
-use crate::run::options::{Isolation, Options, Output};
+use crate::run::options::{Isolation, OnError, Options, Output};
 use crate::run::reused::ReusedDriver;
 use crate::run::run_event::{First, RunEvent, Tap, Wants};
 use crate::run::single_use::SingleUseDriver;
@@ -61,9 +61,9 @@ impl Run {
         options.check()?;
         check_image()?;
         let observers = options.observers(workers, wants.total);
-        let shared =
-            RunShared::new(Vec::from_iter(tap), observers, wants.starts).map_err(EngineError::Kernel)?;
-        let shared = Arc::new(shared);
+        let ends_on_failure = options.after_error() != OnError::Continue;
+        let shared = RunShared::new(Vec::from_iter(tap), observers, wants.starts, ends_on_failure);
+        let shared = Arc::new(shared.map_err(EngineError::Kernel)?);
         let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {
             psmith_engine::worker::context::tell_nests();
@@ -105,7 +105,16 @@ impl Run {
 
     /// Takes the next event, if there is one now.
     pub(crate) fn try_next(&mut self) -> Option<RunEvent> {
+        self.end_when_due();
         self.shared.take_event_if(|_| true)
+    }
+
+    /// Ends the run once its time is over, also where there is always an event to take.
+    fn end_when_due(&mut self) {
+        if self.deadline.is_some() && self.shared.lock().suspended_time.is_due(self.deadline) {
+            self.deadline = None;
+            self.shared.end(EngineCommand::Stop);
+        }
     }
 
     /// Waits for an event; `Ok(None)` when the engine has ended and nothing more will come.
@@ -140,11 +149,8 @@ impl Run {
                 return over.clone().map(|()| !state.events.is_empty());
             }
             let until = state.suspended_time.put_off(self.deadline);
-            let waited = self.shared.events_changed.wait_until(state, until);
-            if waited.is_err_and(|state| state.suspended_time.is_due(self.deadline)) {
-                self.deadline = None;
-                self.shared.end(EngineCommand::Stop);
-            }
+            drop(self.shared.events_changed.wait_until(state, until));
+            self.end_when_due();
         }
     }
 
@@ -153,9 +159,9 @@ impl Run {
         self.shared.order(command);
     }
 
-    /// Returns whether the run was ended from outside: then it needs no more jobs.
+    /// Returns whether the run was ended early: then it needs no more jobs.
     pub(crate) fn is_ended(&self) -> bool {
-        self.shared.ended.load(Ordering::Relaxed)
+        self.shared.is_ended()
     }
 
     /// Returns what happened first that may end the run early.

@@ -62,6 +62,12 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// Returns whether the job was never begun, because the run was ended before its turn.
+    pub(crate) fn is_left(&self) -> bool {
+        let is_unstarted = self.outcome.attempts == 0 && self.request.refused.is_none();
+        is_unstarted && matches!(self.outcome.verdict, Err(Cause::Cancelled | Cause::CircuitBroken(_)))
+    }
+
     /// Makes the end of a job that was never begun, because the run was over.
     pub(super) fn unstarted(index: u64, request: Request, first: First) -> Finished {
         let index = request.index.unwrap_or(index);

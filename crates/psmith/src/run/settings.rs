@@ -28,7 +28,7 @@ impl Options {
     /// # // proves: cap-on-workers, run-inline
     /// // For a debugger: the job runs in this very process.
     /// let own = |()| std::process::id();
-    /// let here = psmith::map([()], own).workers(0).next().unwrap();
+    /// let here = psmith::map([()], own).workers(0).into_iter().next().unwrap();
     /// assert_eq!(here.unwrap(), std::process::id());
     /// ```
     pub fn workers(mut self, workers: u32) -> Self {
@@ -45,7 +45,7 @@ impl Options {
     /// use std::cell::Cell;
     /// let taken = Cell::new(0);
     /// let endless = (0_u32..).inspect(|_| taken.set(taken.get() + 1));
-    /// let mut answers = psmith::map(endless, |n: u32| n).workers(1).window(3);
+    /// let mut answers = psmith::map(endless, |n: u32| n).workers(1).window(3).into_iter();
     /// assert_eq!(answers.next().unwrap().unwrap(), 0);
     /// // The one that was handed out, and three more at most.
     /// assert!(taken.get() <= 4);
@@ -125,7 +125,7 @@ impl Options {
     /// use std::time::Duration;
     /// let hang = |()| -> () { loop { std::thread::park() } };
     /// let limit = Duration::from_millis(200);
-    /// let failure = psmith::map([()], hang).timeout(limit).next().unwrap().unwrap_err();
+    /// let failure = psmith::map([()], hang).timeout(limit).into_iter().next().unwrap().unwrap_err();
     /// assert!(matches!(failure.cause, Cause::Timeout { .. }));
     /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -144,7 +144,7 @@ impl Options {
     /// # // proves: idle-watchdog
     /// let limit = Duration::from_millis(300);
     /// let hang = |_: ()| -> () { loop { std::thread::park() } };
-    /// let failure = psmith::map([()], hang).idle_timeout(limit).last().unwrap().unwrap_err();
+    /// let failure = psmith::map([()], hang).idle_timeout(limit).into_iter().last().unwrap().unwrap_err();
     /// assert_eq!(failure.cause, psmith::Cause::Idle(limit));
     /// ```
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
@@ -164,8 +164,8 @@ impl Options {
     ///     eprint!("tidied up");
     /// };
     /// let limit = Duration::from_millis(200);
-    /// let mut ends = psmith::map([()], tidy).timeout(limit).grace(Duration::from_secs(60));
-    /// assert_eq!(ends.next().unwrap().unwrap_err().stderr_tail, b"tidied up");
+    /// let ends = psmith::map([()], tidy).timeout(limit).grace(Duration::from_secs(60));
+    /// assert_eq!(ends.into_iter().next().unwrap().unwrap_err().stderr_tail, b"tidied up");
     /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -199,8 +199,8 @@ impl Options {
     ///     1 => Err("not yet"),
     ///     attempt => Ok(attempt),
     /// };
-    /// let mut ends = psmith::try_map([()], flaky).retry(psmith::Retry::tries(2));
-    /// assert_eq!(ends.next().unwrap().unwrap(), 2);
+    /// let ends = psmith::try_map([()], flaky).retry(psmith::Retry::tries(2));
+    /// assert_eq!(ends.into_iter().next().unwrap().unwrap(), 2);
     /// ```
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
@@ -246,7 +246,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let loud = |n: u32| { println!("not seen"); n };
-    /// assert_eq!(psmith::map([1], loud).output(psmith::Output::Discard).next().unwrap().unwrap(), 1);
+    /// assert_eq!(psmith::map([1], loud).output(psmith::Output::Discard).into_iter().next().unwrap().unwrap(), 1);
     /// ```
     pub fn output(mut self, output: Output) -> Self {
         (self.output, self.is_output_given) = (output, true);
@@ -261,8 +261,8 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let loud = |_: ()| Err::<(), _>({ eprint!("{}", "x".repeat(1_000)); "failed" });
-    /// let mut ends = psmith::map([()], loud).max_output_bytes(100);
-    /// assert_eq!(ends.next().unwrap().unwrap_err().lost_output.clone().unwrap().stderr_bytes, 900);
+    /// let ends = psmith::map([()], loud).max_output_bytes(100);
+    /// assert_eq!(ends.into_iter().next().unwrap().unwrap_err().lost_output.clone().unwrap().stderr_bytes, 900);
     /// ```
     pub fn max_output_bytes(mut self, bytes: u64) -> Self {
         self.output_bytes_max = bytes;
@@ -300,8 +300,8 @@ impl Options {
     ///     let sorted = std::process::Command::new("sort").arg("lines").current_dir(&dir).output()?;
     ///     Ok(String::from_utf8_lossy(&sorted.stdout).into_owned())
     /// };
-    /// let mut sorted = psmith::try_map(["b\na\n".to_owned()], sort).scratch_dir();
-    /// assert_eq!(sorted.next().unwrap().unwrap(), "a\nb\n");
+    /// let sorted = psmith::try_map(["b\na\n".to_owned()], sort).scratch_dir();
+    /// assert_eq!(sorted.into_iter().next().unwrap().unwrap(), "a\nb\n");
     /// ```
     pub fn scratch_dir(self) -> Self {
         self.scratch_dir_in(std::env::temp_dir())
@@ -313,7 +313,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let parent = |_: ()| psmith::cx().unwrap().scratch_dir().unwrap().parent().unwrap().to_owned();
-    /// let got = psmith::map([()], parent).scratch_dir_in(std::env::temp_dir()).next().unwrap().unwrap();
+    /// let got = psmith::map([()], parent).scratch_dir_in(std::env::temp_dir()).into_iter().next().unwrap().unwrap();
     /// assert!(got.starts_with(std::env::temp_dir()));
     /// ```
     pub fn scratch_dir_in(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -333,7 +333,7 @@ impl Options {
     /// use psmith::ResourceLimits;
     /// let limits = ResourceLimits::new().open_files(64);
     /// let open = |_: ()| (0..100).map_while(|_| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>().len();
-    /// assert!(psmith::map([()], open).limits(limits).next().unwrap().unwrap() < 64);
+    /// assert!(psmith::map([()], open).limits(limits).into_iter().next().unwrap().unwrap() < 64);
     /// ```
     pub fn limits(mut self, limits: ResourceLimits) -> Self {
         self.limits = Some(limits);
@@ -347,7 +347,7 @@ impl Options {
     /// # psmith::init();
     /// use psmith::board::JobBoard;
     /// let jobs = JobBoard::new();
-    /// assert_eq!(psmith::map(0..3, |n: u32| n).board(&jobs).filter(Result::is_ok).count(), 3);
+    /// assert_eq!(psmith::map(0..3, |n: u32| n).board(&jobs).into_iter().filter(Result::is_ok).count(), 3);
     /// assert_eq!(jobs.snapshot().ok, 3);
     /// ```
     #[cfg(feature = "board")]
@@ -368,8 +368,8 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let double = |n: u32| 2 * n;
-    /// let mut got = psmith::map([21], double).contain(psmith::Containment::Group);
-    /// assert_eq!(got.next().unwrap().unwrap(), 42);
+    /// let got = psmith::map([21], double).contain(psmith::Containment::Group);
+    /// assert_eq!(got.into_iter().next().unwrap().unwrap(), 42);
     /// ```
     pub fn contain(mut self, level: Containment) -> Self {
         self.contain = Some(level);

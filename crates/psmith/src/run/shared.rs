@@ -30,6 +30,8 @@ pub(crate) struct RunShared {
     pub(crate) observers: Vec<Box<dyn Observer>>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     pub(crate) ended: AtomicBool,
+    /// A job that fails ends the run.
+    ends_on_failure: bool,
     /// The engine has workers without jobs, and wants to hear of the next.
     pub(crate) has_idle_workers: AtomicBool,
     /// So many short jobs should be on their way, for workers to have enough to do; 0: no matter.
@@ -90,6 +92,7 @@ impl RunShared {
         taps: Vec<Tap>,
         observers: Vec<Box<dyn Observer>>,
         starts: bool,
+        ends_on_failure: bool,
     ) -> io::Result<RunShared> {
         let starts = starts.then(StartOrder::default);
         Ok(RunShared {
@@ -101,6 +104,7 @@ impl RunShared {
             taps,
             observers,
             ended: AtomicBool::new(false),
+            ends_on_failure,
             has_idle_workers: AtomicBool::new(false),
             wanted: AtomicU64::new(0),
             waker: Waker::new()?,
@@ -180,6 +184,19 @@ impl RunShared {
         let Finished { job, outcome, output, .. } = &*finished;
         self.show(|| ObserverEvent::Ended(FinishedJob { job, outcome, refused: None, output }));
         self.send_event(RunEvent::Done(finished));
+    }
+
+    /// Returns whether the run was ended: then it begins no more jobs.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// A job has failed for good.
+    pub(crate) fn on_failed(&self, job: JobId) {
+        self.lock().first.failed.get_or_insert(job);
+        if self.ends_on_failure {
+            self.ended.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The circuit is broken: nobody needs more jobs.

@@ -335,7 +335,7 @@ impl Handler for SingleUseDriver {
             EngineEvent::Ended(ending) => {
                 let cut_short = matches!(ending.outcome.verdict, Err(Cause::Cancelled));
                 if ending.outcome.verdict.is_err() && !cut_short {
-                    self.shared.lock().first.failed.get_or_insert(ending.id);
+                    self.shared.on_failed(ending.id);
                 }
                 let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
                 let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job_ref() };

@@ -87,6 +87,11 @@ impl Submitter {
         !self.shared.lock().events.is_empty()
     }
 
+    /// Returns whether the run was ended early: then it needs no more jobs.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.shared.is_ended()
+    }
+
     /// Closes the queue: there will be no more jobs.
     pub(crate) fn close(&self) {
         self.shared.lock().closed = true;

@@ -37,7 +37,8 @@ struct SignalState {
 /// The first signal stops every run: no more jobs are started, those that run are asked to stop and killed after their
 /// grace. The second kills them, now. The third ends this program by that signal, and the warden kills what is left.
 /// Jobs that were not done end as [`Cause::Cancelled`](crate::Cause::Cancelled), and spend no retry; outcomes are
-/// handed out as ever, so the program ends in its own way. A run that begins after the first signal, while the guard
+/// handed out as ever, so the program ends in its own way. A run with a source asks that no more, and hands back what it
+/// had taken and not begun ([`Map::on_left`](crate::Map::on_left), [`Server::on_left`](crate::Server::on_left)). A run that begins after the first signal, while the guard
 /// lives, ends at once.
 ///
 /// Other signals are left alone, as are those of the list that are ignored (`nohup`). A handler that the program has

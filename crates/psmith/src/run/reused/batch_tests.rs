@@ -35,7 +35,7 @@ struct Harness {
 impl Harness {
     /// Makes a driver with this many slots, whose batches hold this many jobs.
     fn new(workers: u32, jobs: u64) -> Harness {
-        let shared = Arc::new(RunShared::new(Vec::new(), Vec::new(), false).unwrap());
+        let shared = Arc::new(RunShared::new(Vec::new(), Vec::new(), false, false).unwrap());
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };

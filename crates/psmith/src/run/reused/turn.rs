@@ -271,7 +271,7 @@ impl ReusedDriver {
     fn on_outcome(&mut self, id: JobId, jobs: &Range<u64>, outcome: Box<Outcome>) {
         let cut_short = matches!(outcome.verdict, Err(Cause::Cancelled));
         if outcome.verdict.is_err() && !cut_short {
-            self.shared.lock().first.failed.get_or_insert(JobId(jobs.start + 1));
+            self.shared.on_failed(JobId(jobs.start + 1));
         }
         let Some(job) = self.jobs.get_mut(id) else {
             self.outcomes.insert(id, outcome);
