@@ -15,8 +15,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 /// The longest frame, head and body together, where no other limit was set.
 pub const FRAME_BYTES_MAX: u64 = 1 << 30;
 
-/// The longest head.
-const HEAD_BYTES_MAX: u32 = 1 << 20;
+/// The longest head: room for a panic's texts, each of which is cut to a quarter of it.
+const HEAD_BYTES_MAX: u32 = 1 << 22;
 
 /// The first two bytes of a frame.
 const MAGIC: u16 = 0x7366;

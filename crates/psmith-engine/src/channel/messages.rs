@@ -21,6 +21,9 @@ pub const MAGIC: u32 = 0x7073_7766;
 /// The version of the protocol, raised with every change of a message.
 pub const PROTOCOL: u16 = 6;
 
+/// The most bytes of a text that a worker sends: what a job failed with, or the worker's name. A longer one is cut.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
 /// The identity of a sender, and the run that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
@@ -132,6 +135,11 @@ pub enum FromWorker {
 }
 
 impl FromWorker {
+    /// Returns the message of a worker's new name.
+    pub fn named(name: &str) -> FromWorker {
+        FromWorker::Named { name: cut_text(name.to_owned(), TEXT_BYTES_MAX) }
+    }
+
     /// Returns the one job that the message is about; `None` if it is about none, or about several.
     pub fn job(&self) -> Option<u64> {
         match self {
@@ -181,6 +189,40 @@ impl CallEnd {
         matches!(self, CallEnd::Value | CallEnd::Error { itself: true, .. })
     }
 
+    /// Returns this end with texts that have room in `bytes_max` bytes together, and none above [`TEXT_BYTES_MAX`].
+    #[must_use]
+    pub fn cut_to(self, bytes_max: usize) -> CallEnd {
+        let cut = |text: String, bytes: usize| cut_text(text, bytes.min(TEXT_BYTES_MAX));
+        match self {
+            CallEnd::Value => CallEnd::Value,
+            CallEnd::Error { text, itself } => CallEnd::Error { text: cut(text, bytes_max), itself },
+            CallEnd::Panic { message, location, backtrace } => {
+                // The place is short. The backtrace gets what the message leaves.
+                let location = cut(location, bytes_max / 4);
+                let message = cut(message, bytes_max / 2);
+                let left = bytes_max.saturating_sub(location.len() + message.len());
+                CallEnd::Panic { message, location, backtrace: cut(backtrace, left) }
+            }
+            CallEnd::Undecodable(text) => CallEnd::Undecodable(cut(text, bytes_max)),
+            CallEnd::Forged(text) => CallEnd::Forged(cut(text, bytes_max)),
+            CallEnd::Unencodable(text) => CallEnd::Unencodable(cut(text, bytes_max)),
+        }
+    }
+
+    /// Returns the length of its texts together.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            CallEnd::Value => 0,
+            CallEnd::Panic { message, location, backtrace } => {
+                message.len() + location.len() + backtrace.len()
+            }
+            CallEnd::Error { text, .. }
+            | CallEnd::Undecodable(text)
+            | CallEnd::Forged(text)
+            | CallEnd::Unencodable(text) => text.len(),
+        }
+    }
+
     /// Returns the verdict on the attempt.
     pub fn verdict(self) -> Result<(), Cause> {
         Err(match self {
@@ -194,6 +236,29 @@ impl CallEnd {
     }
 }
 
+/// Returns a text with at most this many bytes: of a longer one the beginning and the end, where an error's first cause
+/// stands, and between them how much is missing.
+#[must_use]
+pub fn cut_text(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let told = |left: usize| format!(" [.. {left} of {} bytes left out ..] ", text.len());
+    // Not longer than this, whatever is left out.
+    let room = bytes_max.saturating_sub(told(text.len()).len());
+    let (mut head, mut tail) = (room - room / 4, text.len() - room / 4);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    if room == 0 {
+        return text[..head].to_owned();
+    }
+    format!("{}{}{}", &text[..head], told(tail - head), &text[tail..])
+}
+
 /// Encodes a message as the head of a frame.
 pub fn written<L: Serialize>(message: &L) -> Vec<u8> {
     // Writing to memory does not fail, and no message holds what postcard cannot carry.
@@ -203,6 +268,37 @@ pub fn written<L: Serialize>(message: &L) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_how_much_is_missing() {
+        assert_eq!(cut_text("short".into(), 5), "short");
+        for most in [0, 40, 100, 1001, 4000] {
+            let text = format!("first {} last", "\u{fc}".repeat(5000));
+            let cut = cut_text(text.clone(), most);
+            assert!(cut.len() <= most, "{most}: {} bytes", cut.len());
+            if most >= 100 {
+                let (head, rest) = cut.split_once(" [.. ").unwrap();
+                let (told, tail) = rest.split_once(" ..] ").unwrap();
+                assert!(text.starts_with(head) && text.ends_with(tail) && tail.ends_with(" last"));
+                let left = text.len() - head.len() - tail.len();
+                assert_eq!(told, format!("{left} of {} bytes left out", text.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_texts_of_a_panic_fit_together_and_keep_the_place() {
+        let text = |bytes| "x".repeat(bytes);
+        for most in [300, 5000, 1 << 20, 1 << 30] {
+            let (message, backtrace) = (text(3 << 20), text(5 << 20));
+            let panic = CallEnd::Panic { message, location: "src/a.rs:1:2".into(), backtrace };
+            let cut = panic.cut_to(most);
+            assert!(cut.text_bytes() <= most.min(3 * TEXT_BYTES_MAX));
+            let CallEnd::Panic { message, location, .. } = cut else { panic!("{cut:?}") };
+            assert_eq!(location, "src/a.rs:1:2");
+            assert!(message.contains("of 3145728 bytes left out"));
+        }
+    }
 
     // proves: P-11
     #[test]

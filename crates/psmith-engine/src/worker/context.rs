@@ -326,7 +326,7 @@ impl Cx {
                 let _ = rustix::thread::set_name(&short);
             }
             // If the host is gone, this process ends soon anyway.
-            let _ = channel.send(&FromWorker::Named { name: name.to_owned() }, &[]);
+            let _ = channel.send(&FromWorker::named(name), &[]);
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Once;
 use psmith_sys::abort;
 
 use crate::channel::frame::beginning;
-use crate::channel::messages::{FromWorker, written};
+use crate::channel::messages::{FromWorker, cut_text, written};
 use crate::worker::context;
 
 /// The most bytes of a text in the report of an abort: it is sent at once, whatever else the host has to do.
@@ -83,19 +83,9 @@ fn prepare_for_abort(kept: &[Panicked]) {
     }
     let Panicked { message, location, backtrace } = all;
     let text = if IS_JOBS.get() { format!("panicked at {location}: {message}\n") } else { String::new() };
-    let (message, backtrace) = (shortened(message), shortened(backtrace));
+    let [message, backtrace] = [message, backtrace].map(|text| cut_text(text, ABORT_TEXT_BYTES_MAX));
     let words = written(&FromWorker::Panicked { message, location, backtrace });
     abort::prepare_words(beginning(&words, &[]), text);
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > ABORT_TEXT_BYTES_MAX {
-        let bytes = text.len();
-        let end = (0..=ABORT_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-        text.push_str(&format!(".. ({bytes} bytes)"));
-    }
-    text
 }
 
 /// Returns the panic that ended with this payload.

@@ -274,17 +274,20 @@ pub(super) fn end_of_call(ended: std::thread::Result<()>, answer: CallResult) ->
     }
 }
 
-/// Returns how a call ended, or an error in its place where the value is too long for a frame.
+/// Returns how a call ended, with its texts cut to what a frame holds, or an error in its place where the value is too
+/// long for one.
 pub(super) fn limited_to_frame((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEnd, Vec<u8>) {
-    // The head of the frame takes some bytes, too.
-    if value.len() as u64 <= most.saturating_sub(64) {
+    // The rest of the head takes some bytes, too.
+    let room = usize::try_from(most.saturating_sub(64)).unwrap_or(usize::MAX);
+    let how = how.cut_to(room);
+    if value.len() <= room - how.text_bytes() {
         return (how, value);
     }
     if let CallEnd::Error { text, .. } = how {
         return (CallEnd::Error { text, itself: false }, Vec::new());
     }
     let reason = format!("{} bytes are more than the limit of {most} (max_message_bytes)", value.len());
-    (CallEnd::Unencodable(reason), Vec::new())
+    (CallEnd::Unencodable(reason).cut_to(room), Vec::new())
 }
 
 /// Returns whether this process is an orphan: its parent is no longer the one that spawned it.
