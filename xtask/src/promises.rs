@@ -94,6 +94,7 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-59", "broken slot drains the queue"),
     ("F-60", "retry storm"),
     ("F-61", "duplicate submission"),
+    ("F-64", "job too large for a message to the warden"),
     ("F-65", "error or panic whose text is megabytes"),
     ("F-69", "the host forks, or changes user, root or directory after a run has begun"),
 ];

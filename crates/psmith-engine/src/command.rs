@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use psmith_core::outcome::{SpawnFailure, SpawnStep};
 
+use crate::warden::messages::START_BYTES_MAX;
+
 /// The longest single word (argument or environment entry) that Linux passes to a program, its final NUL
 /// included: `MAX_ARG_STRLEN`, 32 pages of 4 KiB.
 pub const WORD_BYTES_MAX: usize = 128 * 1024;
@@ -198,6 +200,26 @@ pub enum Launch {
     Command(Command),
     /// A worker for job functions: a copy of this program that waits for jobs.
     Worker(WorkerStart),
+}
+
+impl Launch {
+    /// Checks that the warden can be told of it: one job that is too large for a message fails alone.
+    pub(crate) fn check_size(&self) -> Result<(), SpawnFailure> {
+        let parts: [&[u8]; 4] = match self {
+            Launch::Command(command) => {
+                [&command.program, &command.argv, &command.env, command.dir.as_deref().unwrap_or_default()]
+            }
+            Launch::Worker(start) => [b"", b"", &start.env, start.dir.as_deref().unwrap_or_default()],
+        };
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if bytes <= START_BYTES_MAX {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "its words, environment and directory have {bytes} bytes together, more than the limit of \
+             {START_BYTES_MAX}"
+        )))
+    }
 }
 
 /// A worker, and how its surroundings differ from the run's.

@@ -82,7 +82,10 @@ impl<H: Handler> Engine<H> {
         running.kept = self.handler.kept_output(&entry.job);
         let launch = self.handler.launch(&mut entry.job, at);
         self.attempts.insert(running);
-        let done = launch.and_then(|launch| self.send_start(slot.0, launch));
+        let done = launch.and_then(|launch| {
+            launch.check_size()?;
+            self.send_start(slot.0, launch)
+        });
         if let Err(failure) = done {
             let refused = failure.step == SpawnStep::Resources && is_scarcity(failure.errno);
             self.start_failed(slot.0, failure, refused);

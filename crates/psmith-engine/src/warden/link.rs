@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use psmith_sys::{memfd, socket};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::warden::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX};
@@ -125,6 +126,10 @@ impl Link {
     }
 
     fn send_packet(&mut self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if packet.len() > MESSAGE_BYTES_MAX {
+            // The other end would have to break the connection.
+            return Err(io::Error::from_raw_os_error(Errno::TOOBIG.raw_os_error()));
+        }
         if packet.len() > PACKET_BYTES_MAX {
             let file = memfd::sealed("psmith-message", &packet[1..])?;
             let mut with_file = fds.to_vec();

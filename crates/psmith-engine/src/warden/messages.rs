@@ -28,6 +28,10 @@ pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 /// The most bytes of a message in a memory file: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The most bytes of a job's words, environment and directory together; the rest of a message is for what is psmith's
+/// own in it.
+pub(crate) const START_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
+
 /// The most threads of a process that are sampled.
 pub const THREADS_MAX: usize = 64;
 
