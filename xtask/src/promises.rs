@@ -94,6 +94,8 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-59", "broken slot drains the queue"),
     ("F-60", "retry storm"),
     ("F-61", "duplicate submission"),
+    ("F-62", "soft limit of descriptors below the hard one; a warden that fails by itself"),
+    ("F-63", "more reused workers than descriptors allow"),
     ("F-64", "job too large for a message to the warden"),
     ("F-65", "error or panic whose text is megabytes"),
     ("F-69", "the host forks, or changes user, root or directory after a run has begun"),

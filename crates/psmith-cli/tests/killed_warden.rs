@@ -6,7 +6,7 @@ use std::time::Duration;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Signal, need, numbers, proc, scene, wicked};
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 
 /// The rounds of kills at a random moment.
 const ROUNDS: u64 = 40;
@@ -71,6 +71,38 @@ fn output_passed_on_by_a_lost_attempt_comes_again_whole() {
 fn half_a_line_of_a_lost_attempt_is_dropped() {
     lost_while_it_streamed(&["--lb"]).assert_out("one\none\ntwo three\n");
     lost_while_it_streamed(&["--lb", "--tag"]).assert_out("a\tone\na\tone\na\ttwo three\n");
+}
+
+// It took the groups of the whole run along, so that jobs which had done nothing failed with "no such file or directory".
+// proves: F-62, F-37b, P-6: each attempt begins once, and is told
+#[test]
+fn a_warden_that_fails_by_itself_is_survived_like_a_killed_one() {
+    for forbid in ["", "cgroup", "cgroup,subreaper"] {
+        let scene = scene!();
+        let mut ready = scene.ready("ready");
+        let script = format!(
+            "echo {{}}.$PSMITH_ATTEMPT >> begun; echo up > {}; [ {{}}.$PSMITH_ATTEMPT != 4.1 ] || exit 0; \
+             [ $PSMITH_ATTEMPT = 2 ] || while :; do sleep 300; done; echo {{}}",
+            ready.as_str()
+        );
+        let mut running = scene.psmith(["-j4", "-k", "-s", &script]).forbid(forbid).stdin_held().start();
+        running.write_stdin("1\n2\n3\n");
+        let _ = ready.lines(3);
+        let warden = Pid::from_raw(proc::warden_of(running.pid()).expect("a warden"));
+        let few = Rlimit { current: Some(4), maximum: Some(4) };
+        prlimit(warden, Resource::Nofile, few).expect("a limit of an own process");
+        // It cannot receive the streams of this one.
+        running.write_stdin("4\n");
+        running.close_stdin();
+        let ended = running.wait();
+        ended.assert_code(0);
+        assert!(ended.out().starts_with("1\n2\n3\n"), "{}", ended.out());
+        ended.assert_err_has("the warden was lost: psmith: error: Too many open files");
+        let begun = scene.text("begun");
+        let mut attempts: Vec<&str> = begun.lines().filter(|attempt| !attempt.starts_with('4')).collect();
+        attempts.sort_unstable();
+        assert_eq!(attempts, ["1.1", "1.2", "2.1", "2.2", "3.1", "3.2"], "{forbid}");
+    }
 }
 
 // proves: F-34b: a request to end a job reaches a warden that does not read behind a full socket

@@ -1,6 +1,7 @@
 //! Resource limits of this process, and the types for those of others. Sets no limit of another process.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::raw;
 
@@ -105,18 +106,25 @@ pub fn set(limit: Rlimit) -> io::Result<()> {
     raw::check(result).map(drop)
 }
 
-/// Raises the soft limit of open files to the hard one; returns the soft limit before and now. Children that should
-/// have the original get it with [`crate::spawn::SpawnRequest::rlimits`]: programs that use `select` break beyond
-/// 1024.
+/// Raises the soft limit of open files to the hard one; returns the soft limit before the first call that raised it, and
+/// now. Children that should have the original get it with [`crate::spawn::SpawnRequest::rlimits`]: programs that use
+/// `select` break beyond 1024.
 ///
 /// # Errors
 /// None is expected.
 pub fn raise_nofile() -> io::Result<(u64, u64)> {
+    /// The soft limit before it was raised here, and the hard one to which it was. No lock: a fork could leave it locked.
+    static ORIGINAL: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (original, raised_to) = (&ORIGINAL.0, &ORIGINAL.1);
     let limit = get(Resource::OpenFiles)?;
     if limit.soft < limit.hard {
+        original.store(limit.soft, Ordering::Release);
+        raised_to.store(limit.hard, Ordering::Release);
         set(Rlimit { soft: limit.hard, ..limit })?;
     }
-    Ok((limit.soft, limit.hard))
+    let was_raised = raised_to.load(Ordering::Acquire) == limit.hard;
+    let soft = if was_raised { original.load(Ordering::Acquire) } else { limit.soft };
+    Ok((soft, limit.hard))
 }
 
 #[cfg(test)]
@@ -133,5 +141,6 @@ mod tests {
         let before = get(Resource::OpenFiles).unwrap();
         assert_eq!(raise_nofile().unwrap(), (before.soft, before.hard));
         assert_eq!(get(Resource::OpenFiles).unwrap().soft, before.hard);
+        assert_eq!(raise_nofile().unwrap(), (before.soft, before.hard), "the second time, too");
     }
 }

@@ -18,6 +18,7 @@ pub mod pty;
 pub mod records;
 mod scene;
 pub mod simulation;
+pub mod sweep;
 mod wicked;
 
 /// Returns the numbers from 1 on, a line each: many small inputs, and what `echo` makes of them.

@@ -50,7 +50,8 @@ pub fn run(config: Config) -> RunResult {
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
     let (slots, level) = (engine.slots(), engine.level());
     if slots < asked {
-        let message = format!("{asked} slots need more descriptors than ulimit -n allows: {slots} slots");
+        let message =
+            format!("{asked} slots need more descriptors than ulimit -n allows, which suffice for {slots}");
         engine.handler().warn(&message);
     }
     engine.handler().begin(slots, level);

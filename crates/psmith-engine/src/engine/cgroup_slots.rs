@@ -104,6 +104,12 @@ impl CgroupSlots {
         unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
     }
 
+    /// Returns the number of files that an attempt holds for the run's limits, beside its slot's group: one in each
+    /// hierarchy of the first version. (A limit's group of the second version takes the place of the slot's.)
+    pub(crate) fn descriptors_of_limits(&self) -> u64 {
+        self.sites.iter().flat_map(LimitSites::legacy_dirs).count() as u64
+    }
+
     /// Finds or makes the groups in which a job's own limits can be held; returns true if that made directories that
     /// the warden does not know.
     pub(crate) fn prepare(&mut self, own: &TreeLimits) -> io::Result<bool> {
@@ -164,7 +170,8 @@ impl CgroupSlots {
 
     /// Takes the lease back after its attempt; returns the numbers that the warden need not know any more.
     pub(crate) fn give_back(&mut self, slot: u32, lease: SlotLease) -> impl Iterator<Item = u32> + use<> {
-        let (mut of_limit, mut of_slot) = (None, lease.number);
+        // A number whose announcement was not sent means nothing to the warden.
+        let (mut of_limit, mut of_slot) = (None, lease.number.filter(|_| lease.announced));
         if let Some(limit) = lease.limit {
             self.aside_limits.push(limit);
             (of_limit, of_slot) = (lease.number, lease.slots_own);
@@ -274,8 +281,8 @@ impl SlotLease {
     }
 
     /// Returns the message that announces the slot to the warden before the start, unless the warden knows it.
-    pub(crate) fn announcement(&mut self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
-        if std::mem::replace(&mut self.announced, true) {
+    pub(crate) fn announcement(&self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
+        if self.announced {
             return None;
         }
         let number = self.number?;
@@ -285,6 +292,11 @@ impl SlotLease {
         files.extend(self.group.iter().map(Cgroup::procs_file));
         files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
         Some((ToWarden::AddCgroupSlot { number, unified: unified.is_some() }, files))
+    }
+
+    /// Notes that the announcement was sent: from now on the warden knows the slot by its number.
+    pub(crate) fn note_announced(&mut self) {
+        self.announced = true;
     }
 
     pub(crate) fn group(&self) -> Option<&Cgroup> {

@@ -29,6 +29,16 @@ pub trait Handler {
     /// A job, as the producer made it.
     type Job;
 
+    /// Returns whether jobs may be function workers, which take a descriptor more than commands.
+    fn has_workers(&self) -> bool {
+        false
+    }
+
+    /// Notes the number of slots for which the descriptors suffice, before the run begins: more are never given.
+    fn on_room(&mut self, slots: u32) {
+        let _ = slots;
+    }
+
     /// Returns the next job, if there is one now. Not called again after [`Pull::Ended`].
     fn pull(&mut self) -> Pull<Self::Job>;
 

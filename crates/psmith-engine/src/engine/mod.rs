@@ -86,9 +86,12 @@ const BASE_DESCRIPTORS: u64 = 40;
 /// The number of descriptors that a start needs for a moment: those sent to the warden, and a spool or two.
 const SPARE_DESCRIPTORS: u64 = 8;
 
-/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files, and the
-/// files of two spools.
+/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files (or its keeper's
+/// socket), and the files of two spools. In the warden it holds fewer.
 const ATTEMPT_DESCRIPTORS: u64 = 8;
+
+/// The descriptors that a worker holds beside those: its channel.
+const WORKER_DESCRIPTORS: u64 = 1;
 
 /// The longest wait for the warden to end what is left of a run.
 const DISMISSAL_MAX: Duration = Duration::from_secs(5);
@@ -173,12 +176,14 @@ impl<H: Handler> Engine<H> {
     ///
     /// If the demanded containment is not available here, or the warden cannot be started.
     pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
+        // Before the warden is started, which pays for descriptors of each job, too: it inherits the limit.
+        let nofile = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
         // Before the warden has them.
         let credentials = Credentials::now();
         // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and the warden starts
         // up while the rest is made.
         let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
-        match Engine::prepare(handler, setup, credentials) {
+        match Engine::prepare(handler, setup, nofile, credentials) {
             Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
             Err(error) => {
                 warden.reap();
@@ -187,9 +192,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn prepare(handler: H, mut setup: Setup, credentials: Credentials) -> Result<Engine<H>, EngineError> {
+    fn prepare(
+        mut handler: H,
+        mut setup: Setup,
+        (nofile_soft, nofile_now): (u64, u64),
+        credentials: Credentials,
+    ) -> Result<Engine<H>, EngineError> {
         let level = choose(setup.contain).map_err(EngineError::Containment)?;
-        let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
         if nofile_soft != nofile_now {
             // Jobs get the limit that the host was given, not the one that it raised for itself.
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
@@ -204,7 +213,10 @@ impl<H: Handler> Engine<H> {
             again: false,
         };
         let epoll = watch_wakes(&handler).map_err(EngineError::Kernel)?;
-        let room = room_of_slots(nofile_now)?;
+        let workers = if handler.has_workers() { WORKER_DESCRIPTORS } else { 0 };
+        let each = ATTEMPT_DESCRIPTORS + workers + cgroup_slots.descriptors_of_limits();
+        let room = room_of_slots(nofile_now, each)?;
+        handler.on_room(room);
         Ok(Engine {
             handler,
             dispatch: Dispatch::new(setup.policy, room),
@@ -479,9 +491,9 @@ fn watch_wakes(handler: &impl Handler) -> io::Result<Epoll> {
     Ok(epoll)
 }
 
-/// Returns the number of slots for which the descriptors suffice that are not open yet, of `nofile` in all.
-fn room_of_slots(nofile: u64) -> Result<u32, EngineError> {
-    let room = nofile.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+/// Returns the number of slots of `each` descriptors for which those suffice that are not open yet, of `nofile` in all.
+fn room_of_slots(nofile: u64, each: u64) -> Result<u32, EngineError> {
+    let room = nofile.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / each;
     if room == 0 {
         return Err(EngineError::Descriptors(nofile));
     }

@@ -257,6 +257,13 @@ impl<H: Handler> Engine<H> {
         let words = warden.reap();
         self.cgroup_slots.forget_warden();
         for slot in self.attempts.slots() {
+            if self.attempts.channel_mut(slot).is_some() {
+                // A job whose begin or end was said already has begun, or ended, and has its output.
+                self.receive_last(slot);
+                for stream in [1, 2] {
+                    self.read_stream(slot, stream, READS_AT_END);
+                }
+            }
             self.vanish(slot);
             if let Some(running) = self.attempts.get_mut(slot)
                 && let Some(keeper) = running.keeper.take()

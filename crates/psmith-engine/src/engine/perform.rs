@@ -150,8 +150,7 @@ impl<H: Handler> Engine<H> {
             rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
         };
         let fds: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
-        self.warden.send(&self.epoll, &ToWarden::Start(start), &fds);
-        Ok(())
+        self.warden.try_send(&self.epoll, &ToWarden::Start(start), &fds)
     }
 
     /// Makes the pipes and the channel of the next start ahead of need, while the loop is about to sleep.
@@ -170,7 +169,8 @@ impl<H: Handler> Engine<H> {
         }
         running.lease = self.cgroup_slots.take(running.slot.0, running.memory_bytes, own)?;
         if let Some((message, files)) = running.lease.announcement() {
-            self.warden.send(&self.epoll, &message, &files);
+            self.warden.try_send(&self.epoll, &message, &files)?;
+            running.lease.note_announced();
         }
         Ok(())
     }
@@ -500,7 +500,7 @@ fn is_denied(error: &io::Error) -> bool {
 
 /// Returns whether the error says "not now" rather than "not ever".
 fn is_scarcity(errno: i32) -> bool {
-    [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM]
+    [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS]
         .iter()
         .any(|scarce| scarce.raw_os_error() == errno)
 }

@@ -98,14 +98,30 @@ impl WardenLink {
         self.losses.len() > WARDEN_RESTARTS_MAX
     }
 
-    /// Sends a message; a broken socket is noticed by the warden's end, not here.
+    /// Sends a message that nothing depends on if it cannot be sent.
     pub(super) fn send(&mut self, epoll: &Epoll, message: &ToWarden<'_>, fds: &[BorrowedFd<'_>]) {
-        let Some(warden) = &mut self.warden else { return };
+        let _ = self.try_send(epoll, message, fds);
+    }
+
+    /// Sends a message. A broken socket is no error here: the warden's end tells.
+    ///
+    /// # Errors
+    ///
+    /// `E2BIG` for one that is too long; `EMFILE` and the like where descriptors are wanting to send or to queue it.
+    /// Nothing was sent then.
+    pub(super) fn try_send(
+        &mut self,
+        epoll: &Epoll,
+        message: &ToWarden<'_>,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let Some(warden) = &mut self.warden else { return Ok(()) };
         let queued = warden.link().has_queued();
-        let _ = warden.send(message, fds);
+        warden.send(message, fds)?;
         if !queued && warden.link().has_queued() {
             let _ = epoll.modify(warden.socket(), Token::WardenSocket.pack(), Interest::BOTH);
         }
+        Ok(())
     }
 
     /// Sends what is queued, as far as the socket takes it.

@@ -250,18 +250,23 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Closes the channel of a process that has ended: its last messages come first, and an end that it did not report
-    /// is reported. Returns true if the attempt is not to be reported as ended: it never became a worker.
-    pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
+    /// Receives what is left in the channel of a process that has ended: all frames, which also tells whether the last one
+    /// was whole.
+    pub(super) fn receive_last(&mut self, slot: u32) {
         let mut received = true;
         while received {
-            // All frames are read, which also tells whether the last one was whole.
             if let Some(channel) = self.attempts.channel_mut(slot) {
                 channel.begin_end();
                 channel.note_readable();
             }
             received = self.receive_frame(slot);
         }
+    }
+
+    /// Closes the channel of a process that has ended: its last messages come first, and an end that it did not report
+    /// is reported. Returns true if the attempt is not to be reported as ended: it never became a worker.
+    pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
+        self.receive_last(slot);
         // Closing it removes it from the poll set.
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let attempt = running.id;

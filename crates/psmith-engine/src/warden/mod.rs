@@ -32,7 +32,7 @@ use psmith_core::outcome::SpawnStep;
 use psmith_core::policy::SIGKILL;
 use psmith_sys::forbid::{self, KernelFacility};
 use psmith_sys::spawn::ChildStep;
-use psmith_sys::{cgroup, executable, pidfd, proc_tree, signals, socket, subreaper, wait};
+use psmith_sys::{cgroup, executable, pidfd, proc_tree, rlimit, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::{descendants, scratch};
@@ -72,6 +72,8 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     }
     signals::block_all();
     signals::reset_dispositions();
+    // A host whose limit was lowered meanwhile, or that could not raise it, is no reason to have few here.
+    let _ = rlimit::raise_nofile();
     psmith_sys::exit::close_inherited_descriptors()?;
     let socket = take_stdin(stdin.as_fd())?;
     let mut link = Link::new(socket);
@@ -111,8 +113,14 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     };
     // A host that was killed before it received this has made its groups by now: they are removed all the same.
     let end = if server.send(&hello).is_ok() { server.serve() } else { ServeEnd::HostGone };
-    final_cleanup(&mut server, end);
-    if let (ServeEnd::HostGone, Some(scratch)) = (end, scratch) {
+    if let ServeEnd::Failed(error) = &end {
+        // Now: the host ends this process as soon as the socket closes.
+        let _ = writeln!(io::stderr(), "psmith: error: {error}");
+    }
+    final_cleanup(&mut server, &end);
+    if let Some(scratch) = scratch
+        && server.is_alone(&end)
+    {
         // Last: no process is left that could write there.
         scratch::remove(&scratch);
     }
@@ -157,9 +165,10 @@ fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
     }
 }
 
-/// Ends everything that this warden (or keeper) has started.
-fn final_cleanup(server: &mut WardenServer, end: ServeEnd) {
-    if end == ServeEnd::HostGone {
+/// Ends everything that this warden (or keeper) has started. Groups are the host's as long as it lives: it kills and keeps
+/// them where only this warden has failed.
+fn final_cleanup(server: &mut WardenServer, end: &ServeEnd) {
+    if server.is_alone(end) {
         for dir in &server.group_dirs {
             let _ = cgroup::kill_dir(Path::new(OsStr::from_bytes(dir)));
         }
@@ -188,7 +197,7 @@ fn final_cleanup(server: &mut WardenServer, end: ServeEnd) {
         descendants::signal_descendants(std::process::id(), None, SIGKILL);
         server.wait_for_exit(Duration::from_millis(5));
     }
-    if end == ServeEnd::HostGone {
+    if server.is_alone(end) {
         for dir in std::mem::take(&mut server.group_dirs) {
             let dir = Path::new(OsStr::from_bytes(&dir));
             while cgroup::remove_dir(dir).is_err() && dir.exists() && Instant::now() < deadline {

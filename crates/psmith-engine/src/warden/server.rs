@@ -23,8 +23,8 @@ use psmith_sys::signals::{SignalFd, SignalSet};
 use psmith_sys::spawn::{
     ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Ticket,
 };
-use psmith_sys::subreaper;
 use psmith_sys::wait::{self, ChildChange, ExitStatusRaw, Reaped};
+use psmith_sys::{pidfd, subreaper};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -126,12 +126,15 @@ fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
 }
 
 /// The reason why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum ServeEnd {
     /// The host said goodbye, or a keeper's work is done.
     Bye,
-    /// The host is gone, or broke the protocol.
+    /// The host is gone, or has closed the socket.
     HostGone,
+    /// This process cannot go on: for want of descriptors or memory, or because a message cannot be read. The host may
+    /// be alive, and its groups are its own then.
+    Failed(io::Error),
 }
 
 impl WardenServer {
@@ -181,8 +184,8 @@ impl WardenServer {
             match self.turn() {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                // A broken connection, or an epoll that fails: either way the host cannot be served any more.
-                Err(_) => return ServeEnd::HostGone,
+                Err(error) if is_disconnection(&error) => return ServeEnd::HostGone,
+                Err(error) => return ServeEnd::Failed(error),
             }
         }
     }
@@ -381,7 +384,7 @@ impl WardenServer {
             Ok(ForkResult::Child(_)) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
                 let end = self.become_keeper(socket, start, fds);
-                crate::warden::final_cleanup(self, end.unwrap_or(ServeEnd::HostGone));
+                crate::warden::final_cleanup(self, &end.unwrap_or_else(ServeEnd::Failed));
                 psmith_sys::exit::now(0)
             }
             Err(error) => {
@@ -535,6 +538,15 @@ impl WardenServer {
 }
 
 impl WardenServer {
+    /// Returns whether nobody but this process is left to remove the run's groups.
+    pub(super) fn is_alone(&self, end: &ServeEnd) -> bool {
+        match end {
+            ServeEnd::Bye => false,
+            ServeEnd::HostGone => true,
+            ServeEnd::Failed(_) => pidfd::has_ended(&self.host).unwrap_or(false),
+        }
+    }
+
     /// Sleeps until a child has ended, but not for longer than `patience`.
     pub(super) fn wait_for_exit(&mut self, patience: Duration) {
         let timeout = rustix::event::Timespec::try_from(patience).ok();
@@ -554,6 +566,11 @@ pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<B
         }
     }
     streams
+}
+
+/// Returns whether the other end of the socket is closed.
+fn is_disconnection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Returns whether this copy was killed before it ran any code: the kernel itself writes to one page of a new copy, or

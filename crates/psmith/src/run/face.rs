@@ -44,7 +44,7 @@ pub(crate) const SERVER: Face =
 
 /// Number of workers beyond what any machine has descriptors for; the engine takes as many as the limit of descriptors
 /// allows.
-const WORKERS_MAX: u32 = 1 << 16;
+pub(crate) const WORKERS_MAX: u32 = 1 << 16;
 
 /// Face of `Scheduler`, whose strategy limits the jobs that run.
 pub(crate) const SCHEDULER: Face = Face {

@@ -4,11 +4,11 @@
 //! the kernel is waited for. Dropping a run ends the jobs that run and waits until none of their processes is left.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -228,18 +228,40 @@ fn work(
     // Signals are for the program's own threads.
     signals::block_all();
     let shared = Arc::clone(shared);
+    let workers = setup.policy.slots;
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
             let driver = SingleUseDriver::new(Arc::clone(&shared), wants, options, set_up, budget);
-            Engine::new(driver, single_use_setup(setup)).and_then(|engine| shared.driver.work(engine))
+            Engine::new(driver, single_use_setup(setup)).and_then(|engine| {
+                tell_if_narrower(engine.slots(), workers);
+                shared.driver.work(engine)
+            })
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { block_policy(policy) } else { policy };
             let driver = ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
-            Engine::new(driver, reused_setup(setup)).and_then(|engine| shared.driver.work(engine))
+            Engine::new(driver, reused_setup(setup)).and_then(|engine| {
+                tell_if_narrower(engine.slots(), workers);
+                shared.driver.work(engine)
+            })
         }
     });
+}
+
+/// Tells, once per process, that a run has fewer workers than were asked for.
+fn tell_if_narrower(slots: u32, workers: u32) {
+    static TOLD: Once = Once::new();
+    // A face that takes as many as there can be has asked for no number.
+    if slots < workers && workers < crate::run::face::WORKERS_MAX {
+        TOLD.call_once(|| {
+            // A closed standard error is no failure of the run.
+            let _ = writeln!(
+                io::stderr(),
+                "psmith: warning: {workers} workers need more descriptors than ulimit -n allows, which suffice for {slots}"
+            );
+        });
+    }
 }
 
 /// Returns a setup whose engine takes no more jobs than its slots need next: jobs that wait outside need not wake it.

@@ -184,6 +184,10 @@ impl JobSource for SingleUseSource<'_> {
 impl Handler for SingleUseDriver {
     type Job = SingleUseJob;
 
+    fn has_workers(&self) -> bool {
+        true
+    }
+
     fn pull(&mut self) -> Pull<SingleUseJob> {
         let mut state = self.shared.lock();
         if !state.queue.is_empty() && self.budget.is_exhausted() {

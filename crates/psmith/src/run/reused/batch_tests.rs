@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use psmith_core::worker_pool::{PoolPolicy, WorkerKey, WorkerPool};
+use psmith_core::worker_pool::{PoolPolicy, WorkerPool};
 use psmith_core::{Dispatcher, SlotId};
 use psmith_sys::shared::SharedMapping;
 
@@ -18,6 +18,7 @@ use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::SharedRegion;
+use psmith_engine::command::Launch;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::Plain;
 use psmith_engine::handler::{
@@ -80,7 +81,10 @@ impl Harness {
         assert!(matches!(self.driver.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
         let at = AttemptSlot { attempt, slot: SlotId(0) };
-        let file = self.driver.workers.get(WorkerKey(number)).unwrap().region_file.clone().unwrap();
+        let Ok(Launch::Worker(start)) = self.driver.launch(&mut EngineJob::Worker, at) else {
+            panic!("worker {number} is to be started")
+        };
+        let file = start.region.unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.driver.greeted(&view, &mut EngineJob::Worker, at, &mut HandlerReply::default());
         (at, SharedRegion::new(SharedMapping::open(file).unwrap()))

@@ -89,6 +89,8 @@ pub(crate) struct ReusedDriver {
     /// Workers that have answered, where their growth is watched, for the next turn.
     growing: Vec<WorkerKey>,
     budget: Budget,
+    /// The number of processes for which the engine has descriptors.
+    room: u32,
     /// Pause until the budget is asked for more.
     asks_again: Option<Duration>,
     listeners: Listeners,
@@ -154,6 +156,7 @@ impl ReusedDriver {
             ends: Vec::new(),
             growing: Vec::new(),
             budget,
+            room: u32::MAX,
             asks_again: None,
             listeners: Listeners::default(),
         }
@@ -293,10 +296,22 @@ impl JobSource for ReusedSource<'_> {
 impl Handler for ReusedDriver {
     type Job = EngineJob;
 
+    fn has_workers(&self) -> bool {
+        true
+    }
+
+    fn on_room(&mut self, slots: u32) {
+        self.room = slots;
+        let workers = self.pool.workers_max();
+        if slots < workers {
+            self.resize(workers, Time::ZERO);
+        }
+    }
+
     fn pull(&mut self) -> Pull<EngineJob> {
         match self.pool.pull() {
             Some(ToStart::Worker(worker)) => {
-                self.workers.insert(worker, ReusedWorker::new());
+                self.workers.insert(worker, ReusedWorker::default());
                 Pull::Job(EngineJob::Worker, Arc::clone(&self.worker_policy))
             }
             Some(ToStart::Alone { worker, attempt, memory_bytes }) => {
@@ -311,8 +326,7 @@ impl Handler for ReusedDriver {
         if let EngineJob::Alone(id) = *job {
             return self.launch_alone(id);
         }
-        let region =
-            self.workers.get_mut(worker_of(at.attempt.job)).and_then(|reused| reused.region_file.take());
+        let region = self.workers.get_mut(worker_of(at.attempt.job)).and_then(ReusedWorker::share_memory);
         Ok(Launch::Worker(WorkerStart { region, ..self.worker_start.clone() }))
     }
 

@@ -6,8 +6,10 @@ use psmith_core::worker_pool::PoolEvent;
 use crate::run::reused::ReusedDriver;
 
 impl ReusedDriver {
-    /// Sets the number of workers: slots for jobs here, slots for worker processes in the engine.
+    /// Sets the number of workers: slots for jobs here, slots for worker processes in the engine. A job that has a slot
+    /// must find a worker, so there are no more than the engine has room for.
     pub(crate) fn resize(&mut self, workers: u32, now: Time) {
+        let workers = workers.min(self.room);
         self.handle_event(PoolEvent::Workers(workers), now);
         self.budget.resize(workers);
         if !self.budget.is_shared() {

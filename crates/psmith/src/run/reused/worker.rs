@@ -22,8 +22,6 @@ pub(crate) struct ReusedWorker {
     pub(crate) slot: u32,
     /// The memory that it shares with this process. A worker without it gets one job at a time.
     pub(crate) region: Option<SharedRegion>,
-    /// The file of that memory, which the worker inherits; kept until it is started.
-    pub(crate) region_file: Option<Arc<OwnedFd>>,
     /// Position up to which the results of its batch were read.
     cursor: ResultCursor,
     /// Results that were read and not passed on.
@@ -37,11 +35,13 @@ pub(crate) struct ReusedWorker {
 }
 
 impl ReusedWorker {
-    pub(crate) fn new() -> ReusedWorker {
+    /// Makes the memory that it shares with this process, and returns its file: at its start, because workers that wait
+    /// for theirs must hold no descriptors.
+    pub(crate) fn share_memory(&mut self) -> Option<Arc<OwnedFd>> {
         // A machine that has no memory to give does not fail the worker, which then gets one job at a time.
-        let shared = SharedMapping::create("psmith-region", REGION_WORDS).ok();
-        let (region, file) = shared.map(|(shared, file)| (SharedRegion::new(shared), Arc::new(file))).unzip();
-        ReusedWorker { region, region_file: file, ..ReusedWorker::default() }
+        let (shared, file) = SharedMapping::create("psmith-region", REGION_WORDS).ok()?;
+        self.region = Some(SharedRegion::new(shared));
+        Some(Arc::new(file))
     }
 
     /// Makes a process for one attempt alone, which is about to start.
