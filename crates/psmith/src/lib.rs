@@ -68,7 +68,7 @@
 //! | show its jobs: as rows, as JSON, as a list on a signal | `.board(&jobs)`, `board::JobBoard` (feature `board`) |
 //! | get a job's own error back, not only its text | [`Map::error_type`] |
 //! | ask from within a job for its number, report progress, notice a cancel | [`cx`] |
-//! | send messages to a job that runs | [`JobHandle::send`] |
+//! | send messages to a job that runs, and receive its own | [`JobHandle::send`], [`JobHandle::recv`], [`PoolBuilder::on_message`] |
 //! | get the stack of a stuck job | `stack_of` (feature `stacks`) |
 //! | end all jobs in good order on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |

@@ -39,6 +39,7 @@ fn messages_and_output_keep_a_job_alive_and_silence_ends_it() {
             .isolation(isolation)
             .idle_timeout(LIMIT)
             .output(psmith::Output::Discard)
+            .on_message(|_, _: u32| ())
             .collect();
         for (way, ended) in (0..5).zip(&ended) {
             assert_eq!(*ended.as_ref().unwrap(), way, "{isolation:?}");

@@ -372,3 +372,177 @@ fn a_job_of_a_batch_that_asks_for_messages_learns_that_there_are_none() {
     let closed: Vec<bool> = psmith::map(0..100, wait).workers(2).map(Result::unwrap).collect();
     assert_eq!(closed, [true; 100]);
 }
+
+/// Sends numbers until one is refused; returns how many were sent, and the reason.
+fn send_until_refused(numbers: u64) -> (u64, Option<String>) {
+    for n in 0..numbers {
+        if let Err(error) = cx().send(&n) {
+            return (n, Some(error.to_string()));
+        }
+    }
+    (numbers, None)
+}
+
+// Each of 5,000 messages was answered `Ok` where nobody could receive them.
+// proves: messages-both-ways
+#[test]
+fn where_nobody_receives_a_message_is_refused_on_every_face_and_a_pools_hook_receives_all() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let (nobody, all) = ((0, Some("nobody receives the messages of this job".to_owned())), (5000, None));
+    for isolation in BOTH {
+        assert_eq!(
+            psmith::map([5000], send_until_refused).isolation(isolation).into_iter().last().unwrap().unwrap(),
+            nobody
+        );
+        // Many short jobs that are one batch.
+        let mut ends =
+            psmith::map(vec![1; 50], send_until_refused).isolation(isolation).workers(1).into_iter();
+        assert!(ends.all(|end| end.unwrap().1.is_some()));
+
+        let (sender, heard) = std::sync::mpsc::channel();
+        let (steps, progress) = std::sync::mpsc::channel();
+        let pool = Pool::builder()
+            .workers(1)
+            .isolation(isolation)
+            .on_message(move |job: &psmith::JobRef, n: u64| sender.send((job.id(), n)).unwrap())
+            .on_progress(move |job, done, total| steps.send((job.id(), done, total)).unwrap())
+            .build()
+            .unwrap();
+        let report = |n: u64| {
+            cx().progress(n, 9);
+            send_until_refused(5000)
+        };
+        let handle = pool.submit(Job::new(report, 4)).unwrap();
+        assert_eq!(handle.wait().unwrap(), all, "{isolation:?}");
+        assert!(heard.try_iter().eq((0..5000).map(|n| (1, n))), "before the outcome, and in order");
+        assert!(matches!(handle.recv::<u64>(), Err(RecvError::Closed)), "they went to the hook");
+        assert_eq!(progress.try_iter().collect::<Vec<_>>(), [(1, 4, 9)]);
+        // One of another type is the failure of its job alone.
+        let text = pool.submit(Job::new(|()| cx().send("text").is_ok(), ())).unwrap();
+        assert!(text.wait().unwrap_err().to_string().contains("cannot be decoded"));
+        assert_eq!(pool.submit(Job::new(send_until_refused, 1)).unwrap().wait().unwrap(), (1, None));
+    }
+    assert_eq!(
+        psmith::map([5000], send_until_refused).workers(0).into_iter().last().unwrap().unwrap(),
+        nobody
+    );
+
+    let ended = |results: Vec<(u64, Option<String>)>| assert_eq!(results, [nobody.clone()]);
+    let mut results = Vec::new();
+    let mut jobs = [Job::new(send_until_refused, 5000)].into_iter();
+    psmith::Server::new(move || jobs.next()).consumer(|_, end| results.push(end.unwrap())).run().unwrap();
+    ended(results);
+    let mut results = Vec::new();
+    let mut manager = psmith::ProcessManager::new().unwrap();
+    manager.create_process(Job::new(send_until_refused, 5000), |_, end| results.push(end.unwrap())).unwrap();
+    manager.join();
+    drop(manager);
+    ended(results);
+
+    // With hooks, each hears all.
+    let (mut sum, mut last) = (0, 0);
+    let mut jobs = [Job::new(
+        |n: u64| {
+            cx().progress(n, n);
+            send_until_refused(5000)
+        },
+        7,
+    )]
+    .into_iter();
+    let server = psmith::Server::new(move || jobs.next()).on_message(|_, n: u64| sum += n);
+    server
+        .on_progress(|_, done, _| last = done)
+        .consumer(|_, end| assert_eq!(end.unwrap(), all))
+        .run()
+        .unwrap();
+    assert_eq!((sum, last), (4999 * 5000 / 2, 7));
+    let (sender, heard) = std::sync::mpsc::channel();
+    let hear = move |job: &psmith::JobRef, n: u64| sender.send((job.id(), n)).unwrap();
+    let scheduler = psmith::Scheduler::new().on_message(hear.clone());
+    assert_eq!(scheduler.schedule(Job::new(send_until_refused, 2)).unwrap().wait().unwrap(), (2, None));
+    scheduler.drain();
+    let mut manager = psmith::ProcessManager::builder().on_message(hear.clone()).build().unwrap();
+    manager.create_process(Job::new(send_until_refused, 2), |_, end| drop(end.unwrap())).unwrap();
+    manager.join();
+    drop(manager);
+    let say = |n: u32| -> () {
+        cx().send(&u64::from(n)).unwrap();
+        loop {
+            std::thread::park();
+        }
+    };
+    let mut supervisor = psmith::Supervisor::new(1, say).on_message(hear);
+    supervisor.start().unwrap();
+    let received: Vec<_> = heard.iter().take(5).collect();
+    assert_eq!(received, [(1, 0), (1, 1), (1, 0), (1, 1), (1, 1)]);
+    supervisor.stop();
+}
+
+// proves: messages-both-ways
+#[test]
+fn a_handle_receives_what_its_job_sends_and_its_job_learns_when_nobody_does() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let double = |_: ()| {
+        while let Ok(n) = cx().recv::<u64>() {
+            cx().send(&(2 * n)).unwrap();
+        }
+    };
+    for isolation in BOTH {
+        let pool = pool(1, isolation);
+        let talk = pool.submit(Job::new(double, ())).unwrap();
+        for n in 0..100 {
+            talk.send(&n).unwrap();
+            assert_eq!(talk.recv::<u64>().unwrap(), 2 * n);
+        }
+        talk.into_outcome().unwrap();
+        // More than are kept: the job waits for the one that takes them.
+        let many = pool.submit(Job::new(send_until_refused, 5000)).unwrap();
+        assert!(many.messages::<u64>().map(Result::unwrap).eq(0..5000), "{isolation:?}");
+        assert_eq!(many.wait().unwrap(), (5000, None));
+        assert!(matches!(many.try_recv::<u64>(), Err(RecvError::Closed)));
+        // Where none are taken, as many as fit are kept, and the job learns that there will be no more.
+        let kept = pool.submit(Job::new(send_until_refused, 5000)).unwrap();
+        let (sent, refused) = kept.wait().unwrap();
+        assert_eq!((sent, refused.as_deref()), (1024, Some("nobody receives the messages of this job")));
+        assert!(kept.messages::<u64>().map(Result::unwrap).eq(0..1024));
+        // Also of one that took some, and then waits for the outcome or for all.
+        for joins in [false, true] {
+            let some = pool.submit(Job::new(send_until_refused, 5000)).unwrap();
+            assert_eq!(some.recv::<u64>().unwrap(), 0);
+            if joins {
+                pool.join();
+            }
+            let (sent, refused) = some.wait().unwrap();
+            assert!((1024..2048).contains(&sent) && refused.is_some(), "{sent}");
+        }
+        // One of another type is an error, and the next is as it is.
+        let text = pool
+            .submit(Job::new(
+                |()| {
+                    cx().send("text").unwrap();
+                    cx().send(&7).unwrap();
+                },
+                (),
+            ))
+            .unwrap();
+        assert!(matches!(text.recv::<u32>(), Err(RecvError::Undecodable(_))));
+        assert_eq!(text.recv::<u32>().unwrap(), 7);
+        // A dropped handle, before the job has begun and while it sends.
+        let (sender, ends) = std::sync::mpsc::channel();
+        let mut gate = Gate::closed();
+        let gated = |path: PathBuf| {
+            cx().send("begun").unwrap();
+            gate::pass(&path);
+            // The news may be on its way.
+            std::iter::repeat_with(|| cx().send("more").is_err()).position(|refused| refused)
+        };
+        let dropped = pool.submit(Job::new(gated, gate.path())).unwrap();
+        assert_eq!(dropped.recv::<String>().unwrap(), "begun");
+        dropped.on_done(move |end| sender.send(end.unwrap()).unwrap());
+        drop(dropped);
+        gate.open();
+        assert!(ends.recv().unwrap().is_some_and(|sent| sent <= 1024));
+    }
+}

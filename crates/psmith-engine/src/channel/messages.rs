@@ -19,7 +19,7 @@ use crate::function::registry::Function;
 pub const MAGIC: u32 = 0x7073_7766;
 
 /// The version of the protocol, raised with every change of a message.
-pub const PROTOCOL: u16 = 6;
+pub const PROTOCOL: u16 = 7;
 
 /// The most bytes of a text that a worker sends: what a job failed with, or the worker's name. A longer one is cut.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -81,6 +81,19 @@ pub enum ToWorker {
     Message { job: u64 },
     /// A mark after all messages sent to this job so far. `last`: and no more can be sent.
     UpToDate { job: u64, last: bool },
+    /// Room for this many messages of the job, and this many bytes of them; for none where nobody takes them.
+    Room { job: u64, messages: u32, bytes: u64 },
+}
+
+/// The receiver of the messages that a job sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receiver {
+    /// Nobody: a message is refused where it is sent.
+    Nobody,
+    /// The host, which takes all of them.
+    Host,
+    /// The job's handle. Whether it has room for them is to be asked.
+    Handle,
 }
 
 /// The identity of a job, and what its function can ask about itself.
@@ -96,6 +109,8 @@ pub struct JobRequest {
     pub last: bool,
     /// The path at which the job may make a scratch directory.
     pub scratch: Option<Vec<u8>>,
+    /// The receiver of the messages that it sends.
+    pub receiver: Receiver,
 }
 
 /// A message from worker to host.
@@ -132,6 +147,8 @@ pub enum FromWorker {
     Listens { job: u64 },
     /// The job has taken the oldest message that it was sent.
     Took { job: u64 },
+    /// A request for room for messages, of which the next has this many bytes.
+    AsksRoom { job: u64, bytes: u64 },
 }
 
 impl FromWorker {
@@ -149,7 +166,8 @@ impl FromWorker {
             | FromWorker::Message { job }
             | FromWorker::Heartbeat { job }
             | FromWorker::Listens { job }
-            | FromWorker::Took { job } => Some(*job),
+            | FromWorker::Took { job }
+            | FromWorker::AsksRoom { job, .. } => Some(*job),
             FromWorker::Hello { .. }
             | FromWorker::SetUpFailed { .. }
             | FromWorker::BatchDone { .. }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, beginning, send_blocking};
-use crate::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker, written};
+use crate::channel::messages::{CallEnd, FromWorker, JobRequest, Receiver, ToWorker, written};
 use crate::function::described::Described;
 use crate::scratch;
 use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
@@ -91,6 +91,8 @@ struct JobContext {
     slot: u32,
     /// The path at which it may make a scratch directory.
     scratch: Option<PathBuf>,
+    /// The receiver of the messages that it sends.
+    receiver: Receiver,
     /// The channel to the host; `None` for a job that runs inline, in the host itself.
     channel: Option<Arc<HostChannel>>,
 }
@@ -125,6 +127,7 @@ pub(super) fn begin(channel: &Arc<HostChannel>, request: &JobRequest) {
         attempt: request.attempt,
         slot: request.slot,
         scratch: request.scratch.clone().map(|path| OsString::from_vec(path).into()),
+        receiver: request.receiver,
         channel: Some(Arc::clone(channel)),
     };
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +189,8 @@ pub fn inline<T>(
             INLINE.set(self.0.take());
         }
     }
-    let place = JobContext { job, index, attempt, slot: 0, scratch, channel: None };
+    let receiver = Receiver::Nobody;
+    let place = JobContext { job, index, attempt, slot: 0, scratch, receiver, channel: None };
     let _away = ClearOnDrop(INLINE.replace(Some(Arc::new(place))));
     call()
 }
@@ -412,8 +416,10 @@ impl Cx {
         self.report(&FromWorker::Heartbeat { job: self.number() });
     }
 
-    /// Sends a message to the host, which receives it in `on_message`, before the job's result and in the order sent.
-    /// Waits while the host does not keep up. Inline the message is dropped: there is no other process to receive it.
+    /// Sends a message to the host, which receives it in `on_message` of the run, or else from the job's handle
+    /// (`JobHandle::recv`), in the order sent and before the job's result. Waits while the host does not keep up.
+    /// A handle that takes no messages keeps as many as it may, in case it is asked for them later; beyond that, and
+    /// where there is nobody to receive them (inline, too), this is an error and no message is lost silently.
     ///
     /// ```
     /// # psmith::init();
@@ -426,12 +432,27 @@ impl Cx {
     /// A text may be sent as it is: `send("half way")` is received as a `String`.
     ///
     /// # Errors
-    /// A value that cannot be encoded or is too long, or a host that is gone.
+    /// [`SendError::Unheard`] where nobody receives it; a value that cannot be encoded or is too long, or a host that is
+    /// gone.
     pub fn send<M: Serialize + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
-        let Some(channel) = &self.place.channel else { return Ok(()) };
-        channel.send(&FromWorker::Message { job: self.number() }, &bytes).map_err(SendError::Gone)
+        let Some(channel) = &self.place.channel else { return Err(SendError::Unheard) };
+        let job = self.number();
+        match self.place.receiver {
+            Receiver::Host => {}
+            Receiver::Nobody => {
+                // It is a sign of life all the same.
+                self.heartbeat();
+                return Err(SendError::Unheard);
+            }
+            Receiver::Handle => {
+                let length = bytes.len() as u64;
+                let ask = || channel.send(&FromWorker::AsksRoom { job, bytes: length }, &[]);
+                channel.mailbox.take_room((job, length), channel.as_fd(), ask)?;
+            }
+        }
+        channel.send(&FromWorker::Message { job }, &bytes).map_err(SendError::Gone)
     }
 
     /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other, in the order sent,

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, Inbox, ReadResult};
 use crate::channel::messages::ToWorker;
 use crate::condition::Condition;
+use crate::worker::send_error::SendError;
 
 /// A store of control messages and messages until they are taken.
 #[derive(Debug)]
@@ -37,16 +38,30 @@ struct MailboxState {
     up_to_date: bool,
     /// True once no one can send to it any more.
     last: bool,
+    /// Room for messages that the job sends to its handle.
+    room: SendRoom,
     /// Set once nothing more can arrive; with the reason, if that is an error.
     over: Option<Result<(), String>>,
+}
+
+/// The room that the host has for messages of a job.
+#[derive(Debug, Default)]
+struct SendRoom {
+    job: u64,
+    messages: u32,
+    bytes: u64,
+    /// True while an answer of the host is awaited.
+    asked: bool,
+    /// True when the last answer was that nobody takes them.
+    refused: bool,
 }
 
 /// The reason why there is no message, and will be none.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The end of messages: no one can send any more, or ever could, because the job's handle was dropped, or it has
-    /// none.
+    /// The end of messages: in a job, no one can send any more, or ever could, because the job's handle was dropped, or
+    /// it has none; of a handle, the job is over, or others receive its messages.
     Closed,
     /// The job was asked to stop, and has called [`Cx::cancelled`](crate::worker::context::Cx::cancelled) before, so
     /// that it can finish by itself.
@@ -62,7 +77,7 @@ pub enum RecvError {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecvError::Closed => f.write_str("nobody can send messages to this job"),
+            RecvError::Closed => f.write_str("there are no more messages, because nobody can send any"),
             RecvError::Cancelled => f.write_str("the job was asked to stop"),
             RecvError::Undecodable(reason) => write!(f, "the message cannot be decoded: {reason}"),
             RecvError::Over => f.write_str("the job is over"),
@@ -97,6 +112,7 @@ impl Mailbox {
             messages: VecDeque::new(),
             up_to_date: false,
             last: false,
+            room: SendRoom::default(),
             over: None,
         };
         Mailbox { state: Mutex::new(state), changed: Condition::default() }
@@ -219,6 +235,55 @@ impl Mailbox {
         }
     }
 
+    /// Takes room for a message of this job to its handle; `ask` asks the host for more. Waits for its answer, which comes
+    /// when there is room, or nobody takes the messages.
+    pub(super) fn take_room(
+        &self,
+        (job, bytes): (u64, u64),
+        socket: BorrowedFd<'_>,
+        ask: impl Fn() -> io::Result<()>,
+    ) -> Result<(), SendError> {
+        let mut state = self.lock();
+        if state.room.job != job {
+            state.room = SendRoom { job, ..SendRoom::default() };
+        }
+        // The handle may have been dropped meanwhile.
+        if let Some(mut inbox) = state.inbox.take() {
+            drop(state);
+            let got = inbox.receive_now(socket);
+            state = self.sort(inbox, got);
+        }
+        loop {
+            let room = &mut state.room;
+            if room.messages > 0 && bytes <= room.bytes {
+                room.messages -= 1;
+                room.bytes -= bytes;
+                return Ok(());
+            }
+            if std::mem::take(&mut room.refused) {
+                return Err(SendError::Unheard);
+            }
+            if !room.asked {
+                *room = SendRoom { job, asked: true, ..SendRoom::default() };
+                drop(state);
+                ask().map_err(SendError::Gone)?;
+                state = self.lock();
+            }
+            if let Some(over) = &state.over {
+                let reason = over.clone().err().unwrap_or_else(|| "it has closed the channel".into());
+                return Err(SendError::Gone(io::Error::other(reason)));
+            }
+            state = match state.inbox.take() {
+                Some(mut inbox) => {
+                    drop(state);
+                    let got = inbox.receive(socket);
+                    self.sort(inbox, got)
+                }
+                None => self.changed.wait(state),
+            };
+        }
+    }
+
     /// Stores what was read where it belongs, and lets another thread read.
     fn sort(&self, inbox: Inbox, got: ReadResult) -> MutexGuard<'_, MailboxState> {
         let mut state = self.lock();
@@ -229,6 +294,11 @@ impl Mailbox {
             ReadResult::Broken(broken) => state.over = Some(Err(broken.to_string())),
             ReadResult::Frame(frame) => match postcard::from_bytes::<ToWorker>(frame.head()) {
                 Err(error) => state.over = Some(Err(error.to_string())),
+                Ok(ToWorker::Room { job, messages, bytes }) => {
+                    if state.room.job == job {
+                        state.room = SendRoom { job, messages, bytes, asked: false, refused: messages == 0 };
+                    }
+                }
                 Ok(ToWorker::Message { job }) => {
                     if state.listener == Some(job) {
                         state.messages.push_back(frame);

@@ -20,6 +20,9 @@ pub enum SendError {
         /// The limit.
         bytes_max: u64,
     },
+    /// Nobody receives the messages of this job: its run has no `on_message`, and it has no handle, or its handle takes
+    /// none and keeps as many as it may. The message was not sent.
+    Unheard,
     /// The job is over: it cannot take messages any more.
     Over,
     /// The queue of messages for the job is full; see `JobHandle::send`.
@@ -35,6 +38,7 @@ impl fmt::Display for SendError {
             SendError::TooLong { bytes, bytes_max } => {
                 write!(f, "a message of {bytes} bytes is longer than the limit of {bytes_max}")
             }
+            SendError::Unheard => f.write_str("nobody receives the messages of this job"),
             SendError::Over => f.write_str("the job is over"),
             SendError::Full => f.write_str("the job has not taken the messages that it was sent before"),
             SendError::Gone(error) => write!(f, "nobody listens any more: {error}"),
@@ -46,7 +50,11 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SendError::Gone(error) => Some(error),
-            SendError::Unencodable(_) | SendError::TooLong { .. } | SendError::Over | SendError::Full => None,
+            SendError::Unencodable(_)
+            | SendError::TooLong { .. }
+            | SendError::Unheard
+            | SendError::Over
+            | SendError::Full => None,
         }
     }
 }

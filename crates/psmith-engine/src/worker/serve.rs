@@ -169,7 +169,7 @@ fn serve_jobs(
                 return Ok(());
             }
             // Late messages for a job that is over.
-            ToWorker::Message { .. } | ToWorker::UpToDate { .. } => {}
+            ToWorker::Message { .. } | ToWorker::UpToDate { .. } | ToWorker::Room { .. } => {}
         }
     }
 }

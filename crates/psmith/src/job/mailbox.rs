@@ -17,6 +17,8 @@ use psmith_engine::condition::Condition;
 use psmith_engine::handler::{EngineCommand, MessagesToWorker};
 use psmith_engine::worker::send_error::SendError;
 
+use crate::job::inbox::JobInbox;
+
 /// Limit of messages that wait for a job.
 pub(crate) const MESSAGES_MAX: usize = 1024;
 
@@ -28,6 +30,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct JobMailbox {
     state: Mutex<JobMailboxState>,
     changed: Condition,
+    /// The messages the other way.
+    pub(crate) inbox: JobInbox,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +98,7 @@ impl JobMailbox {
         state.bytes = 0;
         drop(state);
         self.changed.notify_all();
+        self.inbox.over();
     }
 
     /// Begins to serve an attempt that asks for messages; returns those that no other attempt has taken.
@@ -178,6 +183,24 @@ impl Listeners {
         }
     }
 
+    /// Notes that `job` asks for room for a message to its handle; returns the answer, if it is known.
+    pub(crate) fn ask_room(
+        &mut self,
+        job: JobId,
+        worker: JobId,
+        mailbox: Option<&Arc<JobMailbox>>,
+        bytes: u64,
+    ) -> Option<(ToWorker, Body)> {
+        let answer = match mailbox {
+            None => Some(ToWorker::Room { job: job.0, messages: 0, bytes: 0 }),
+            Some(mailbox) => {
+                self.mailboxes.insert(job, (worker, Arc::clone(mailbox)));
+                mailbox.inbox.ask(job, bytes)
+            }
+        };
+        answer.map(|answer| (answer, Body::None))
+    }
+
     /// Notes that `job` has taken a message; false if it was sent none.
     pub(crate) fn took(&self, job: JobId) -> bool {
         self.mailboxes.get(job).is_some_and(|(_, mailbox)| mailbox.took())
@@ -187,7 +210,8 @@ impl Listeners {
     pub(crate) fn send(&self, jobs: &[JobId], commands: &mut Vec<EngineCommand>) {
         for job in jobs {
             let Some((worker, mailbox)) = self.mailboxes.get(*job) else { continue };
-            let messages = mailbox.unsent(job.0);
+            let mut messages = mailbox.unsent(job.0);
+            messages.extend(mailbox.inbox.answer().map(|room| (room, Body::None)));
             if !messages.is_empty() {
                 commands.push(EngineCommand::Send(*worker, MessagesToWorker(messages)));
             }

@@ -16,7 +16,7 @@ use psmith_engine::function::job_function::error_text;
 
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + Send + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + Send + 'h>;
-type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + Send + 'h>;
+pub(crate) type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + Send + 'h>;
 
 type LeftHook<'h> = Box<dyn FnMut(Request) + Send + 'h>;
 

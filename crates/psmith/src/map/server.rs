@@ -12,6 +12,7 @@ use psmith_core::policy::Order;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::run_summary::{LogLevel, RunSummary};
+use crate::map::hooks::{MessageHook, ProgressHook, message_hook, of_hook};
 use crate::map::server_handle::{ServerHandle, Stop, StopOnDrop};
 use crate::run::decode::decode_outcome;
 use crate::run::face;
@@ -68,6 +69,8 @@ pub struct Server<'h, P, R> {
     consumer: Option<Consumer<'h, R>>,
     on_left: Option<OnLeft<'h, R>>,
     logger: Option<ServerLogger<'h>>,
+    message: Option<MessageHook<'h>>,
+    progress: Option<ProgressHook<'h>>,
     leaving: StopOnDrop,
     name: String,
     gives: PhantomData<fn() -> R>,
@@ -120,6 +123,8 @@ where
             consumer: None,
             on_left: None,
             logger: None,
+            message: None,
+            progress: None,
             leaving: StopOnDrop(Arc::default()),
             name: format!("psmith server {}", std::process::id()),
             gives: PhantomData,
@@ -197,6 +202,33 @@ where
         self
     }
 
+    /// Sets the function that is called with each message of a job ([`Cx::send`](crate::Cx::send)), before its outcome. A
+    /// message of another type is the failure of its job, and the others go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: messages-both-ways
+    /// use psmith::{Job, Server};
+    /// let say = |n: u32| psmith::cx().unwrap().send(&(n + 1)).unwrap();
+    /// let mut jobs = (1..=3).map(|n| Job::new(say, n));
+    /// let mut sum = 0;
+    /// Server::new(move || jobs.next()).on_message(|_, n: u32| sum += n).run().unwrap();
+    /// assert_eq!(sum, 9);
+    /// ```
+    pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
+        mut self,
+        hook: impl FnMut(&JobRef, M) + Send + 'h,
+    ) -> Self {
+        self.message = Some(message_hook(hook));
+        self
+    }
+
+    /// Sets the function that is called with the progress of a job ([`Cx::progress`](crate::Cx::progress)).
+    pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + Send + 'h) -> Self {
+        self.progress = Some(Box::new(hook));
+        self
+    }
+
     /// Sets the name of the server in its log; workers are logged by their own names ([`JobRef::process_name`]).
     ///
     /// ```
@@ -243,12 +275,29 @@ where
     /// # Errors
     /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
-        let Server { producer, options, mut consumer, mut on_left, mut logger, leaving, name, .. } = self;
+        let Server {
+            producer,
+            options,
+            mut consumer,
+            mut on_left,
+            mut logger,
+            mut message,
+            mut progress,
+            leaving,
+            name,
+            ..
+        } = self;
+        let mut undecoded: Vec<(u64, String)> = Vec::new();
         let shared_logger = options.logger.clone();
         let stop = &leaving.0;
         let ours = |error| ServerError::Engine(Arc::new(error));
         let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
-        let wants = Wants { starts: logger.is_some() || shared_logger.is_some(), ..Wants::default() };
+        let wants = Wants {
+            starts: logger.is_some() || shared_logger.is_some(),
+            messages: message.is_some(),
+            progress: progress.is_some(),
+            ..Wants::default()
+        };
         let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
         stop.runs_in.store(generation(), Ordering::Relaxed);
         {
@@ -295,7 +344,20 @@ where
                     log(LogLevel::Info, format_args!("job #{} runs as {}", job.id(), job.process_name()));
                     continue;
                 }
-                RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => continue,
+                RunEvent::Progress(job, done, total) => {
+                    progress.iter_mut().for_each(|hook| hook(&job, done, total));
+                    continue;
+                }
+                RunEvent::Message(job, bytes, body) => {
+                    // After a failing message the job's further messages are ignored.
+                    if !undecoded.iter().any(|(index, _)| *index == job.index)
+                        && let Some(Err(reason)) = message.as_mut().map(|hook| hook(&job, &bytes[body..]))
+                    {
+                        undecoded.push((job.index, reason));
+                    }
+                    continue;
+                }
+                RunEvent::Results(_) => continue,
             };
             {
                 let mut gate = stop.lock();
@@ -316,6 +378,8 @@ where
                 Some(decode) => decode_outcome(*finished, options.output, decode),
                 None => decode_outcome(*finished, options.output, missing),
             };
+            let at = undecoded.iter().position(|(index, _)| *index == job.index);
+            let result = at.map_or(result, |at| Err(of_hook(&job, undecoded.swap_remove(at).1)));
             report.jobs += 1;
             match &result {
                 Ok(_) => log(LogLevel::Info, format_args!("job #{} succeeded", job.id())),

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::pool::pool::Pool;
 use crate::run::face;
+use crate::run::listening::listening;
 use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
@@ -11,6 +12,19 @@ use psmith_engine::function::registry::Function;
 use psmith_engine::worker::state::{exiting, making};
 
 /// The settings of a pool; see [`Pool::builder`]. `S` is the state of each worker.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: messages-both-ways
+/// use psmith::{Job, JobRef, Pool};
+/// use std::sync::mpsc;
+/// let (sender, messages) = mpsc::channel();
+/// let hear = move |job: &JobRef, text: String| sender.send((job.id(), text)).unwrap();
+/// let pool = Pool::builder().workers(1).on_message(hear).build().unwrap();
+/// let say = |_: ()| psmith::cx().unwrap().send("hello").unwrap();
+/// pool.submit(Job::new(say, ())).unwrap().wait().unwrap();
+/// assert_eq!(messages.recv().unwrap(), (1, "hello".to_owned()));
+/// ```
 #[must_use = "nothing runs before `build`"]
 pub struct PoolBuilder<S = ()> {
     options: Options,
@@ -79,6 +93,7 @@ impl<S: 'static> PoolBuilder<S> {
 
 impl<S> PoolBuilder<S> {
     settings!(options);
+    listening!(options);
 
     /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started
     /// before the first job.

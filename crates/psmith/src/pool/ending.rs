@@ -42,6 +42,9 @@ impl Pool {
     fn join_until(&self, until: Option<Instant>) -> bool {
         let mut state = self.shared.lock();
         state.joining += 1;
+        if until.is_none() {
+            self.shared.take_no_messages(&state);
+        }
         let (mut state, done) = self.shared.wait_for(state, until, PoolState::is_done);
         state.joining -= 1;
         drop(state);

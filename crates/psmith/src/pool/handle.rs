@@ -90,6 +90,7 @@ impl<R> JobHandle<R> {
         if let Some(forked) = self.forked() {
             return Err(forked);
         }
+        self.takes_no_messages();
         self.shared.drive_until_done(&self.completion, None);
         let mut state = self.completion.lock();
         loop {
@@ -402,6 +403,7 @@ impl<R> Future for JobHandle<R> {
                 Poll::Ready(self.decoded(result))
             }
             None => {
+                self.takes_no_messages();
                 state.wakers.retain(|waker| !waker.will_wake(context.waker()));
                 state.wakers.push(context.waker().clone());
                 Poll::Pending
@@ -419,6 +421,11 @@ impl<R> Drop for JobHandle<R> {
             self.cancel();
         }
         self.end_messages();
+        if self.forked().is_none()
+            && let Some(job) = self.completion.mailbox.inbox.close()
+        {
+            self.shared.submitter.has_messages(job);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn listen(shared: &PoolShared, run: Run) {
 
 fn panicked() -> Arc<EngineError> {
     Arc::new(EngineError::Kernel(io::Error::other(
-        "a logger or a strategy panicked, and no outcome can be received any more",
+        "a logger, a hook or a strategy panicked, and no outcome can be received any more",
     )))
 }
 
@@ -103,7 +103,16 @@ impl PoolShared {
                     completion.has_process(job.pid());
                 }
             }
-            RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => {}
+            RunEvent::Progress(job, done, total) => sink.listening.progress(&job, done, total),
+            RunEvent::Message(job, bytes, body) => {
+                // After a failing message the job's further messages are ignored.
+                if !sink.undecoded.iter().any(|(index, _)| *index == job.index)
+                    && let Err(reason) = sink.listening.message(&job, &bytes[body..])
+                {
+                    sink.undecoded.push((job.index, reason));
+                }
+            }
+            RunEvent::Results(_) => {}
         }
     }
 
@@ -114,7 +123,13 @@ impl PoolShared {
         if job.pid != 0 {
             completion.has_process(job.pid);
         }
-        let result = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+        let mut result = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+        if let Some(at) = sink.undecoded.iter().position(|(index, _)| *index == job.index) {
+            let mut failure = Failure::new(Cause::Error(sink.undecoded.swap_remove(at).1), job.index);
+            failure.label.clone_from(&job.label);
+            failure.attempts = 1;
+            result = Err(failure);
+        }
         if let Some(logger) = &sink.logger {
             match &result {
                 Ok(_) => logger.log(LogLevel::Info, format_args!("job #{} succeeded", job.id())),
@@ -181,7 +196,7 @@ impl PoolShared {
     /// Handles the events that there are, on the thread of a caller that drives; false if the listener must do it.
     fn handle_events_now(&self) -> bool {
         let Ok(mut sink) = self.sink.try_lock() else { return false };
-        if sink.logger.is_none() && !self.calls_back.load(Ordering::SeqCst) {
+        if !sink.may_block() && !self.calls_back.load(Ordering::SeqCst) {
             let output = sink.output;
             let cannot_block = |event: &RunEvent| match event {
                 RunEvent::Done(finished) => !has_to_pass_on(finished, output),

@@ -59,6 +59,8 @@ pub struct Pool {
     pub(super) grace: Duration,
     /// Those of this process when the pool was made, as which its jobs run.
     pub(super) ids: Ids,
+    /// True if the messages of jobs are for their handles.
+    pub(super) handles_receive: bool,
 }
 
 impl Pool {
@@ -67,7 +69,13 @@ impl Pool {
         strategy: Option<Box<dyn SpawnStrategy>>,
     ) -> Result<Pool, EngineError> {
         let workers = options.workers_in_force().map_err(EngineError::Setting)?.max(1);
-        let wants = Wants { starts: true, ..Wants::default() };
+        let listening = options.listening.clone();
+        let wants = Wants {
+            starts: true,
+            messages: listening.hears_messages(),
+            progress: listening.hears_progress(),
+            ..Wants::default()
+        };
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let shared = Arc::new(PoolShared {
             state: ProcessMutex::ours(PoolState::default(), PoolState::of_copies()),
@@ -75,7 +83,12 @@ impl Pool {
             waiting: RoomWaiters::default(),
             submitter,
             strategy,
-            sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),
+            sink: Mutex::new(EventSink {
+                output: options.output,
+                logger: options.logger.clone(),
+                listening,
+                undecoded: Vec::new(),
+            }),
             calls_back: AtomicBool::new(false),
         });
         let side = Arc::clone(&shared);
@@ -83,7 +96,8 @@ impl Pool {
         let listener = thread.spawn(move || listen(&side, run));
         let listener = Some(listener.map_err(EngineError::Kernel)?);
         let window = if shared.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
-        Ok(Pool { shared, listener, window, grace: options.grace, ids: Ids::now() })
+        let handles_receive = !wants.messages;
+        Ok(Pool { shared, listener, window, grace: options.grace, handles_receive, ids: Ids::now() })
     }
 
     /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
@@ -174,8 +188,12 @@ impl Pool {
         }
         let mailbox = Arc::new(JobMailbox::default());
         if job.request.command.is_some() {
-            // It asks for no messages.
+            // It asks for no messages, and sends none.
             mailbox.end();
+            mailbox.inbox.close();
+        }
+        if !self.handles_receive {
+            mailbox.inbox.close();
         }
         job.request.mailbox = Some(Arc::clone(&mailbox));
         let completion = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), mailbox));

@@ -15,6 +15,7 @@ use crate::pool::pool::Pool;
 use crate::pool::refusal::{SubmitError, Unfinished};
 use crate::pool::strategy::Unlimited;
 use crate::run::face;
+use crate::run::listening::listening;
 use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_core::Table;
@@ -101,13 +102,16 @@ pub struct ManagerBuilder {
 
 impl ManagerBuilder {
     settings!(options);
+    listening!(options);
 
     /// Builds a manager without processes, for jobs of any result type.
     ///
     /// # Errors
     /// No threads or descriptors.
     pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
-        let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
+        let mut pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
+        // Nobody has the handles but the manager.
+        pool.handles_receive = false;
         Ok(ProcessManager { pool, notifier: Arc::default(), processes: Table::new() })
     }
 }

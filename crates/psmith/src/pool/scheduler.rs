@@ -12,6 +12,7 @@ use crate::pool::proxy::Proxy;
 use crate::pool::refusal::{Refusal, SubmitError, Unfinished};
 use crate::pool::strategy::{PerCore, SpawnStrategy};
 use crate::run::face;
+use crate::run::listening::listening;
 use crate::run::options::Options;
 use crate::run::process_mutex::ProcessMutex;
 use crate::run::settings::settings;
@@ -112,6 +113,7 @@ impl Scheduler {
     }
 
     settings!(options);
+    listening!(options);
 
     /// Hands a job in.
     ///

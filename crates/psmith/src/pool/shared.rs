@@ -18,6 +18,7 @@ use crate::job::run_summary::RunSummary;
 use crate::pool::completion::{Calls, CompletionSlot};
 use crate::pool::refusal::Unfinished;
 use crate::pool::strategy::SpawnStrategy;
+use crate::run::listening::Listening;
 use crate::run::options::{Logger, Output};
 use crate::run::process_mutex::ProcessMutex;
 use crate::run::submitter::Submitter;
@@ -128,6 +129,7 @@ impl PoolShared {
     pub(super) fn close(&self) -> MutexGuard<'_, PoolState> {
         let mut state = self.lock();
         state.closed = true;
+        self.take_no_messages(&state);
         drop(state);
         self.notify_waiters();
         self.lock()
@@ -139,6 +141,12 @@ impl PoolShared {
             self.changed.notify_all();
             self.waiting.wake();
         }
+    }
+
+    /// Notes that a thread waits for all jobs: one that waits for room for its messages may do so in vain.
+    pub(super) fn take_no_messages(&self, state: &PoolState) {
+        let paused = state.completions.values().filter_map(|completion| completion.mailbox.inbox.pause());
+        paused.for_each(|job| self.submitter.has_messages(job));
     }
 
     /// Makes the calls that outcomes have led to. Called without the lock.
@@ -228,6 +236,16 @@ impl PoolShared {
 pub(crate) struct EventSink {
     pub(crate) output: Output,
     pub(crate) logger: Option<Logger>,
+    pub(crate) listening: Listening,
+    /// Jobs of which a message could not be decoded, with the reason.
+    pub(crate) undecoded: Vec<(u64, String)>,
+}
+
+impl EventSink {
+    /// True if it calls the program's own code, which may block.
+    pub(crate) fn may_block(&self) -> bool {
+        self.logger.is_some() || self.listening.hears_messages() || self.listening.hears_progress()
+    }
 }
 
 /// Futures that wait for room in a pool. Each is woken by any change, checks for itself, and waits again if need be.

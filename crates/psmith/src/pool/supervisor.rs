@@ -16,6 +16,7 @@ use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;
 use crate::run::face;
+use crate::run::listening::listening;
 use crate::run::options::{Logger, Options};
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
@@ -182,6 +183,7 @@ impl Supervisor {
     }
 
     settings!(options);
+    listening!(options);
 
     /// Sets the pauses after short runs: the first one, doubled each time up to the longest. The default is 100 ms to
     /// 10 s.
@@ -237,7 +239,9 @@ impl Supervisor {
         }
         // The supervisor logs more of its workers than a pool logs of jobs.
         let options = Options { logger: None, ..self.options.clone() };
-        let pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
+        let mut pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
+        // Nobody has the handles but the supervisor.
+        pool.handles_receive = false;
         let shared = Arc::new(SupervisorState::default());
         shared.lock_members().resize_with(self.n as usize, || None);
         let began = Arc::new(Notifier::default());

@@ -12,7 +12,7 @@ use crate::observe::observer::ObserverEvent;
 use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
-use psmith_engine::channel::messages::FromWorker;
+use psmith_engine::channel::messages::{FromWorker, Receiver};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
 
 /// The jobs that a worker has, as its driver knows them.
@@ -60,10 +60,14 @@ impl JobMessages<'_> {
                 }
             }
             FromWorker::Message { job } => {
-                if self.wants.messages
-                    && let Some(job) = source.job(job)
+                if self.wants.messages {
+                    if let Some(job) = source.job(job) {
+                        self.shared.send_event(RunEvent::Message(job, bytes, body));
+                    }
+                } else if let Some((_, Some(mailbox))) = source.listener(job)
+                    && !mailbox.inbox.receive(bytes, body)
                 {
-                    self.shared.send_event(RunEvent::Message(job, bytes, body));
+                    reply.breach = Some("it sent a message for which it had no room".into());
                 }
             }
             FromWorker::Named { name } => source.set_name(name),
@@ -82,6 +86,11 @@ impl JobMessages<'_> {
                     reply.breach = Some("it took a message that it was not sent".into());
                 }
             }
+            FromWorker::AsksRoom { job, bytes } => {
+                if let Some((job, mailbox)) = source.listener(job) {
+                    reply.messages.extend(self.listeners.ask_room(job, worker, mailbox, bytes));
+                }
+            }
             FromWorker::Heartbeat { .. } => {}
             FromWorker::Nests => self.budget.share(),
             FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
@@ -89,5 +98,14 @@ impl JobMessages<'_> {
             }
         }
         None
+    }
+}
+
+/// Returns who receives the messages that a job sends.
+pub(crate) fn receiver_of(wants: Wants, mailbox: Option<&Arc<JobMailbox>>) -> Receiver {
+    match mailbox {
+        _ if wants.messages => Receiver::Host,
+        Some(_) => Receiver::Handle,
+        None => Receiver::Nobody,
     }
 }

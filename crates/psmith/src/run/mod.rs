@@ -21,6 +21,7 @@ pub(crate) mod input_buffer;
 pub(crate) mod input_writer;
 pub(crate) mod job_messages;
 pub(crate) mod job_output;
+pub(crate) mod listening;
 pub(crate) mod live_output;
 pub(crate) mod live_runs;
 pub(crate) mod options;

@@ -15,6 +15,7 @@ use crate::job::run_summary::LogLevel;
 use crate::observe::observer::Observer;
 use crate::run::face;
 use crate::run::face::Face;
+use crate::run::listening::Listening;
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::containment::Containment;
@@ -238,6 +239,8 @@ pub struct Options {
     /// The signal that asks a job to stop.
     pub(crate) stop_signal: i32,
     pub(crate) logger: Option<Logger>,
+    /// The functions that receive what running jobs say, of faces that have handles.
+    pub(crate) listening: Listening,
     /// The board of jobs that observes.
     #[cfg(feature = "board")]
     pub(crate) board: Option<Arc<crate::observe::terminal::BoardJobs>>,
@@ -292,6 +295,7 @@ impl Options {
             state: Vec::new(),
             stop_signal: SIGTERM,
             logger: None,
+            listening: Listening::default(),
             #[cfg(feature = "board")]
             board: None,
             #[cfg(feature = "web")]
@@ -302,9 +306,9 @@ impl Options {
 
     /// Replaces the settings by these. Settings that a face sets itself, or takes by methods of its own, stay.
     pub(crate) fn replace(&mut self, options: Options) {
-        let Options { order, state, stop_signal, face, .. } = std::mem::take(self);
+        let Options { order, state, stop_signal, listening, face, .. } = std::mem::take(self);
         let output = if options.is_output_given { options.output } else { face.output };
-        *self = Options { order, state, stop_signal, face, output, ..options };
+        *self = Options { order, state, stop_signal, listening, face, output, ..options };
     }
 
     /// Refuses a setting that the face does not serve.

@@ -16,7 +16,7 @@ use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request, judged, refused};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{FinishedJob, ObserverEvent};
-use crate::run::job_messages::{JobMessages, JobSource};
+use crate::run::job_messages::{JobMessages, JobSource, receiver_of};
 use crate::run::job_output::{OutputPolicy, tag_of};
 use crate::run::live_output::LiveOutput;
 use crate::run::options::Options;
@@ -267,6 +267,7 @@ impl Handler for SingleUseDriver {
             function,
             last: true,
             scratch: job.request.scratch(at.attempt.number),
+            receiver: receiver_of(self.wants, job.request.mailbox.as_ref()),
         };
         reply.messages.push((ToWorker::Job(job_request), Body::Shared(Arc::clone(&job.request.input))));
     }

@@ -10,6 +10,7 @@ use psmith_core::{AttemptId, JobId, JobPolicy, SlotId, Time};
 
 use crate::job::job::Request;
 use crate::run::input_block::{InputBlock, ResultBlock};
+use crate::run::job_messages::receiver_of;
 use crate::run::queue::NextJobs;
 use crate::run::reused::{ReusedDriver, ReusedJob};
 use crate::run::run_event::RunEvent;
@@ -134,6 +135,7 @@ impl ReusedDriver {
             function: block.callee().function.clone().ok()?,
             last: false,
             scratch: None,
+            receiver: receiver_of(self.wants, None),
         };
         Some((ToWorker::Batch(job_request, block.len() as u32), Body::Owned(block.body())))
     }

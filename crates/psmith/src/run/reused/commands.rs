@@ -55,8 +55,9 @@ impl ReusedDriver {
 
     /// Sends a worker that has one job the request of this job.
     pub(crate) fn send_single_request(&mut self, id: JobId, reply: &mut HandlerReply) {
+        let wants = self.wants;
         let Some((attempt, job)) = self.job_of(WorkerKey(id.0)) else { return };
-        let Some(request) = job.job_request(attempt, true) else { return };
+        let Some(request) = job.job_request(attempt, wants, true) else { return };
         reply.messages.push((ToWorker::Job(request), Body::Shared(Arc::clone(&job.request.input))));
     }
 

@@ -39,7 +39,7 @@ use crate::job::job::judged;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::ObserverEvent;
-use crate::run::job_messages::{JobMessages, JobSource};
+use crate::run::job_messages::{JobMessages, JobSource, receiver_of};
 use crate::run::job_output::OutputPolicy;
 use crate::run::live_output::LiveOutput;
 use crate::run::options::{Options, RecyclePolicy};
@@ -239,7 +239,7 @@ impl ReusedJob {
     }
 
     /// The request that its worker is sent; `None` if its function cannot be called.
-    fn job_request(&mut self, attempt: AttemptId, last: bool) -> Option<JobRequest> {
+    fn job_request(&mut self, attempt: AttemptId, wants: Wants, last: bool) -> Option<JobRequest> {
         Some(JobRequest {
             job: self.index + 1,
             index: self.index,
@@ -248,6 +248,7 @@ impl ReusedJob {
             function: self.request.callee.function.clone().ok()?,
             last,
             scratch: self.request.scratch(attempt.number),
+            receiver: receiver_of(wants, self.request.mailbox.as_ref()),
         })
     }
 }

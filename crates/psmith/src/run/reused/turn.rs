@@ -227,7 +227,7 @@ impl ReusedDriver {
                 job.slot = slot;
                 job.pid = reused.pid;
                 job.name.clone_from(&reused.name);
-                let request = job.job_request(attempt, false);
+                let request = job.job_request(attempt, self.wants, false);
                 request.map(|request| (ToWorker::Job(request), Body::Shared(job.request.input.clone())))
             }
             None => self.batch_message(attempt, slot, jobs),
