@@ -32,7 +32,7 @@ _psmith() {
 
     case "${cmd}" in
         psmith)
-            opts="-s -a -0 -d -r -C -n -N -X -m -I -L -P -j -k -u -v -t -h -V -S -E -p -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --shuf --no-shuf --require-input --no-require-input --stdin --pipe --no-pipe --pipe-part --no-pipe-part --block --recend --recstart --remove-rec-sep --no-remove-rec-sep --max-lines --round-robin --no-round-robin --cat --no-cat --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --web --no-web --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --generate --version --jsonl --priority --queue --after --at --label --jobserver --run --no-record --sshlogin --sshloginfile --trc --sqlmaster --rpl --filter --fifo --tee --regexp --block-timeout --bin --shard --group-by --tmux --eof --trim --link --retry-failed --interactive --compress --limit --memsuspend --will-cite --no-notice --gnu --plus --noswap --quote run doctor help"
+            opts="-s -a -0 -d -r -C -n -N -X -m -I -L -P -j -k -u -v -t -h -V -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --link --no-link --shuf --no-shuf --require-input --no-require-input --stdin --pipe --no-pipe --pipe-part --no-pipe-part --block --recend --recstart --remove-rec-sep --no-remove-rec-sep --max-lines --round-robin --no-round-robin --cat --no-cat --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --process-slot-var --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --web --no-web --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --generate --version --will-cite --no-notice --gnu --plus --noswap --silent --compress --quote run doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -186,6 +186,10 @@ _psmith() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --process-slot-var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --workdir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -295,98 +299,6 @@ _psmith() {
                     return 0
                     ;;
                 --generate)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --priority)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --queue)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --after)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --at)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --label)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --jobserver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --run)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --sshlogin)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -S)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --sshloginfile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --trc)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --sqlmaster)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --rpl)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --filter)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --block-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --bin)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --shard)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --group-by)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --eof)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -E)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --trim)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --limit)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --memsuspend)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

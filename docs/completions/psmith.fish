@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_psmith_global_optspecs
-    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= shuf= no-shuf require-input no-require-input stdin= pipe no-pipe pipe-part no-pipe-part block= recend= recstart= remove-rec-sep no-remove-rec-sep L/max-lines= round-robin no-round-robin cat no-cat tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help generate= V/version jsonl priority= queue= after= at= label= jobserver= run= no-record S/sshlogin= sshloginfile= trc= sqlmaster= rpl= filter= fifo tee regexp block-timeout= bin= shard= group-by= tmux E/eof= trim= link retry-failed p/interactive compress limit= memsuspend= will-cite no-notice gnu plus noswap q/quote
+    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= link no-link shuf= no-shuf require-input no-require-input stdin= pipe no-pipe pipe-part no-pipe-part block= recend= recstart= remove-rec-sep no-remove-rec-sep L/max-lines= round-robin no-round-robin cat no-cat tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= process-slot-var= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help generate= V/version will-cite no-notice gnu plus noswap silent compress q/quote
 end
 
 function __fish_psmith_needs_command
@@ -51,7 +51,8 @@ complete -c psmith -n "__fish_psmith_needs_command" -l core -d 'Size of core fil
 complete -c psmith -n "__fish_psmith_needs_command" -l pids -d 'Processes of a job (needs a control group)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l cpus -d 'CPUs that a job may use, as 1.5 (needs a control group)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l contain -d 'Demand containment by cgroup, keeper, sweep or group, or better' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l env -d 'Set a variable in the jobs\' environment' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l env -d 'Set a variable in the jobs\' environment; without a value pass ours on' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l process-slot-var -d 'Set this variable to the job\'s slot, from 0 (as xargs)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l workdir -d 'Run jobs in DIR (replacement strings allowed)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l shell -d 'The shell for -s [default: /bin/sh]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l retries -d 'Total tries of a job, the first one included; 0 = for ever [default: 1]' -r
@@ -80,27 +81,6 @@ complete -c psmith -n "__fish_psmith_needs_command" -l color -d 'auto (default),
 complete -c psmith -n "__fish_psmith_needs_command" -l dry-run -d 'Print what would run, run nothing' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l resume -d 'With --joblog: skip every job that has a row, known by its command (with {%} in it also by its number)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l generate -d 'Print the man page (man) or completions: complete-bash, -elvish, -fish, -powershell, -zsh' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l priority -r
-complete -c psmith -n "__fish_psmith_needs_command" -l queue -r
-complete -c psmith -n "__fish_psmith_needs_command" -l after -r
-complete -c psmith -n "__fish_psmith_needs_command" -l at -r
-complete -c psmith -n "__fish_psmith_needs_command" -l label -r
-complete -c psmith -n "__fish_psmith_needs_command" -l jobserver -r
-complete -c psmith -n "__fish_psmith_needs_command" -l run -r
-complete -c psmith -n "__fish_psmith_needs_command" -s S -l sshlogin -r
-complete -c psmith -n "__fish_psmith_needs_command" -l sshloginfile -r
-complete -c psmith -n "__fish_psmith_needs_command" -l trc -r
-complete -c psmith -n "__fish_psmith_needs_command" -l sqlmaster -r
-complete -c psmith -n "__fish_psmith_needs_command" -l rpl -r
-complete -c psmith -n "__fish_psmith_needs_command" -l filter -r
-complete -c psmith -n "__fish_psmith_needs_command" -l block-timeout -r
-complete -c psmith -n "__fish_psmith_needs_command" -l bin -r
-complete -c psmith -n "__fish_psmith_needs_command" -l shard -r
-complete -c psmith -n "__fish_psmith_needs_command" -l group-by -r
-complete -c psmith -n "__fish_psmith_needs_command" -s E -l eof -r
-complete -c psmith -n "__fish_psmith_needs_command" -l trim -r
-complete -c psmith -n "__fish_psmith_needs_command" -l limit -r
-complete -c psmith -n "__fish_psmith_needs_command" -l memsuspend -r
 complete -c psmith -n "__fish_psmith_needs_command" -s s -d 'Shell mode: one word, the script, is run by a shell; inputs are put in quoted'
 complete -c psmith -n "__fish_psmith_needs_command" -s 0 -l null -d 'Inputs end with NUL instead of a line feed'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-null
@@ -109,6 +89,8 @@ complete -c psmith -n "__fish_psmith_needs_command" -l csv -d 'Inputs are CSV re
 complete -c psmith -n "__fish_psmith_needs_command" -l no-csv
 complete -c psmith -n "__fish_psmith_needs_command" -s X -l context-replace -d 'As many inputs as fit; a word holding {} is repeated per input'
 complete -c psmith -n "__fish_psmith_needs_command" -s m -l xargs -d 'As many inputs as fit; inputs are joined in a word holding {}'
+complete -c psmith -n "__fish_psmith_needs_command" -l link -d 'Zip all sources; a shorter one begins again (:::+ stops at the shorter)'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-link
 complete -c psmith -n "__fish_psmith_needs_command" -l no-shuf
 complete -c psmith -n "__fish_psmith_needs_command" -l require-input -d 'No input at all is an error (exit 124)'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-require-input
@@ -148,21 +130,13 @@ complete -c psmith -n "__fish_psmith_needs_command" -l no-resume-failed
 complete -c psmith -n "__fish_psmith_needs_command" -s h -d 'Short help'
 complete -c psmith -n "__fish_psmith_needs_command" -l help -d 'This help, with replacement strings and more'
 complete -c psmith -n "__fish_psmith_needs_command" -s V -l version -d 'The version'
-complete -c psmith -n "__fish_psmith_needs_command" -l jsonl
-complete -c psmith -n "__fish_psmith_needs_command" -l no-record
-complete -c psmith -n "__fish_psmith_needs_command" -l fifo
-complete -c psmith -n "__fish_psmith_needs_command" -l tee
-complete -c psmith -n "__fish_psmith_needs_command" -l regexp
-complete -c psmith -n "__fish_psmith_needs_command" -l tmux
-complete -c psmith -n "__fish_psmith_needs_command" -l link
-complete -c psmith -n "__fish_psmith_needs_command" -l retry-failed
-complete -c psmith -n "__fish_psmith_needs_command" -s p -l interactive
-complete -c psmith -n "__fish_psmith_needs_command" -l compress
 complete -c psmith -n "__fish_psmith_needs_command" -l will-cite
 complete -c psmith -n "__fish_psmith_needs_command" -l no-notice
 complete -c psmith -n "__fish_psmith_needs_command" -l gnu
 complete -c psmith -n "__fish_psmith_needs_command" -l plus
 complete -c psmith -n "__fish_psmith_needs_command" -l noswap
+complete -c psmith -n "__fish_psmith_needs_command" -l silent
+complete -c psmith -n "__fish_psmith_needs_command" -l compress
 complete -c psmith -n "__fish_psmith_needs_command" -s q -l quote
 complete -c psmith -n "__fish_psmith_needs_command" -a "run" -d 'Run a command over many inputs (the default)'
 complete -c psmith -n "__fish_psmith_needs_command" -a "doctor" -d 'Tell what this machine offers: containment, limits, descriptors, each with its remedy'

@@ -143,6 +143,8 @@ pub struct SurroundingsSpec {
     pub env_clear: bool,
     /// The directory, in which replacement strings are replaced.
     pub workdir: Option<OsString>,
+    /// The variable that holds the job's slot, from 0.
+    pub slot_variable: Option<OsString>,
 }
 
 /// The form in which output is passed on.

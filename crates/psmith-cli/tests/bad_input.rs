@@ -200,10 +200,6 @@ fn options_of_a_later_version_say_so() {
         &["--jobserver", "auto"],
         &["--run", "r"],
         &["--no-record"],
-        &["--stdin", "item"],
-        &["-S", "host"],
-        &["--sshlogin", "host"],
-        &["--sqlmaster", "url"],
     ] {
         let mut args = option.to_vec();
         args.extend(["echo", ":::", "a"]);
@@ -220,7 +216,9 @@ fn options_of_a_later_version_say_so() {
 fn options_of_others_that_were_left_out_name_what_to_use() {
     let scene = scene!();
     for (option, pointer) in [
-        (&["--link"][..], ":::+"),
+        (&["-S", "host"][..], "psmith ssh HOST"),
+        (&["--sshlogin", "host"], "psmith ssh HOST"),
+        (&["--sqlmaster", "url"], "--results FILE.csv"),
         (&["--retry-failed"], "--resume-failed"),
         (&["-L", "1"], "-n"),
         (&["--trim", "l"], "sed"),

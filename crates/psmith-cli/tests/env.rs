@@ -180,3 +180,26 @@ fn few_descriptors_give_progress_or_one_clear_error() {
         }
     }
 }
+
+#[test]
+fn one_variable_of_ours_is_passed_on() {
+    let scene = scene!();
+    let args = ["--env-clear", "--env", "OURS", "--env", "PATH", "-s", "echo $OURS $OTHER {}", ":::", "a"];
+    scene
+        .psmith(args)
+        .env("OURS", "x")
+        .env("OTHER", "y")
+        .run()
+        .assert_code(0)
+        .assert_quiet()
+        .assert_out("x a\n");
+    let ended = scene.psmith(["--env", "NOT_SET", "echo", ":::", "a"]).run();
+    ended.assert_code(125).assert_err_has("--env: NOT_SET is not set").assert_err_has("export NOT_SET");
+}
+
+#[test]
+fn a_variable_holds_the_slot_from_0_on() {
+    let scene = scene!();
+    let args = ["-j1", "--process-slot-var", "S", "-s", "echo $S {%}", ":::", "a", "b"];
+    scene.psmith(args).run().assert_code(0).assert_quiet().assert_out("0 1\n0 1\n");
+}

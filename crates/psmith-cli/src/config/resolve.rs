@@ -117,6 +117,9 @@ fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError
                 quote::word(words[0].as_bytes())
             )));
         }
+        if words[0].as_bytes().iter().all(u8::is_ascii_digit) {
+            return Err(CliError::new(mistake).hint("-n N limits a command line; -s is the shell"));
+        }
         let joined = words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ');
         return Err(CliError::new(mistake).hint(format!("psmith -s {}", quote::word(&joined))));
     }
@@ -265,17 +268,39 @@ fn surroundings(raw: &RawFlags) -> Result<SurroundingsSpec, CliError> {
                     OsString::from_vec(bytes[at + 1..].to_vec()),
                 ));
             }
-            _ => {
+            Some(_) => {
                 return Err(CliError::new(format!("--env: '{}' is not NAME=VALUE", shown(bytes)))
-                    .hint("--env LANG=C; without --env-clear jobs have psmith's whole environment"));
+                    .hint("--env LANG=C, or --env LANG to pass ours on"));
             }
+            None => env.push(inherited(setting)?),
         }
     }
     Ok(SurroundingsSpec {
         env,
         env_clear: raw.is_set("env-clear"),
         workdir: raw.value("workdir").map(OsStr::to_os_string),
+        slot_variable: raw.value("process-slot-var").map(slot_variable).transpose()?,
     })
+}
+
+/// Returns a variable of psmith's own environment, or a function that bash has exported.
+fn inherited(name: &OsStr) -> Result<(OsString, OsString), CliError> {
+    let function = OsString::from_vec([b"BASH_FUNC_", name.as_bytes(), b"%%"].concat());
+    [name.to_os_string(), function]
+        .into_iter()
+        .find_map(|name| Some((name.clone(), std::env::var_os(&name)?)))
+        .ok_or_else(|| {
+            CliError::new(format!("--env: {} is not set", shown(name.as_bytes())))
+                .hint(format!("export {0}, or --env {0}=VALUE", shown(name.as_bytes())))
+        })
+}
+
+fn slot_variable(name: &OsStr) -> Result<OsString, CliError> {
+    if name.is_empty() || name.as_bytes().contains(&b'=') {
+        return Err(CliError::new(format!("--process-slot-var: '{}' is no name", shown(name.as_bytes())))
+            .hint("--process-slot-var SLOT"));
+    }
+    Ok(name.to_os_string())
 }
 
 fn policy(raw: &RawFlags) -> Result<JobPolicy, CliError> {

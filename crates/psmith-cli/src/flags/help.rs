@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::table::{ABSENT, FLAGS, Flag, Takes};
+use super::absent::{ABSENT, Why};
+use super::table::{FLAGS, Flag, Takes};
 
 const USAGE: &str = "psmith [run] [options] COMMAND [ARGS].. [::: INPUTS..]
        psmith [run] [options] -s SCRIPT [::: INPUTS..]
@@ -116,20 +117,10 @@ pub(crate) fn run_command() -> Command {
             command = command.arg(negation(flag));
         }
     }
-    for absent in ABSENT {
-        let mut arg = Arg::new(absent.long).long(absent.long).hide(true);
-        if let Some(short) = absent.short {
-            arg = arg.short(short);
-        }
-        arg = if absent.takes_value {
-            // Optional, so that the flag is refused by its own message and not because its value is missing.
-            arg.num_args(0..=1).value_parser(ValueParser::os_string()).allow_hyphen_values(true)
-        } else if absent.long == "web" {
-            arg.num_args(0..=1).require_equals(true).value_parser(ValueParser::os_string())
-        } else {
-            arg.action(ArgAction::SetTrue)
-        };
-        command = command.arg(arg);
+    // Of those that do nothing here only the needless ones are parsed; the others are unknown, and explained.
+    for absent in ABSENT.iter().filter(|absent| absent.why == Why::Needless) {
+        let arg = Arg::new(absent.long).long(absent.long).hide(true).action(ArgAction::SetTrue);
+        command = command.arg(absent.short.map_or(arg.clone(), |short| arg.short(short)));
     }
     command
 }

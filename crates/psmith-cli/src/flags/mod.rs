@@ -2,6 +2,7 @@
 //!
 //! It never opens a file or probes the machine.
 
+mod absent;
 pub(crate) mod help;
 mod raw_flags;
 mod suggest;

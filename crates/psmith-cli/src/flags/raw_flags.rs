@@ -5,9 +5,10 @@ use std::ffi::{OsStr, OsString};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::absent::{ABSENT, Why};
 use super::help;
 use super::suggest::nearest;
-use super::table::{ABSENT, Why};
+
 use crate::error::CliError;
 use crate::quote;
 
@@ -28,7 +29,6 @@ impl RawFlags {
         let mut matches = help::run_command()
             .try_get_matches_from(std::iter::once(own_name).chain(args))
             .map_err(|error| translate(&error))?;
-        refuse_absent(&matches)?;
         let words =
             matches.remove_many("command").map_or_else(|| help::no_values().collect(), Iterator::collect);
         let words: Vec<OsString> = words;
@@ -58,28 +58,13 @@ impl RawFlags {
     }
 }
 
-fn refuse_absent(matches: &ArgMatches) -> Result<(), CliError> {
-    for absent in ABSENT {
-        if absent.why == Why::Needless
-            || matches.value_source(absent.long) != Some(clap::parser::ValueSource::CommandLine)
-        {
-            continue;
-        }
-        let name = match absent.short {
-            Some(short) if !typed_long(absent.long) => format!("-{short}"),
-            _ => format!("--{}", absent.long),
-        };
-        return Err(match absent.why {
-            Why::Instead(pointer) => CliError::new(format!("{name} is left out of psmith")).hint(pointer),
-            _ => CliError::new(format!("{name}: not in this version")),
-        });
-    }
-    Ok(())
-}
-
-/// Returns whether a flag that does nothing here is known by its long name; others are known by their short name first.
-fn typed_long(long: &str) -> bool {
-    !matches!(long, "eof" | "interactive")
+/// Returns the error of a flag that is known and does nothing here.
+fn absent(name: &str) -> Option<CliError> {
+    let absent = ABSENT.iter().find(|absent| absent.is_called(name))?;
+    Some(match absent.why {
+        Why::Instead(pointer) => CliError::new(format!("{name} is left out of psmith")).hint(pointer),
+        Why::Later | Why::Needless => CliError::new(format!("{name}: not in this version")),
+    })
 }
 
 fn translate(error: &clap::Error) -> CliError {
@@ -94,6 +79,9 @@ fn translate(error: &clap::Error) -> CliError {
     let shown = quote::shown(name.as_bytes());
     match error.kind() {
         ErrorKind::UnknownArgument => {
+            if let Some(error) = absent(&name) {
+                return error;
+            }
             let message = CliError::new(format!("unknown option '{shown}'"));
             match name.strip_prefix("--").and_then(nearest_long) {
                 Some(known) => message.hint(format!("did you mean --{known}?")),

@@ -91,6 +91,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Input: "context-replace" ['X'], Once, "As many inputs as fit; a word holding {} is repeated per input";
     Input: "xargs" ['m'], Once, "As many inputs as fit; inputs are joined in a word holding {}";
     Input: "replace" ['I'], Value("STR"), "STR instead of {}, which is then ordinary text";
+    Input: "link" = "xapply", Nothing, "Zip all sources; a shorter one begins again (:::+ stops at the shorter)";
     Input: "shuf", Optional("SEED"), "Random order; all input is read first";
     Input: "require-input", Nothing, "No input at all is an error (exit 124)";
     Input: "stdin", Value("none|inherit|item"), "What jobs read on stdin: nothing (default), what psmith reads, or their input, which is then no argument";
@@ -120,7 +121,8 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Limits: "pids", Value("N"), "Processes of a job (needs a control group)";
     Limits: "cpus", Value("X"), "CPUs that a job may use, as 1.5 (needs a control group)";
     Limits: "contain", Value("LEVEL"), "Demand containment by cgroup, keeper, sweep or group, or better";
-    Limits: "env", Values("NAME=VALUE"), "Set a variable in the jobs' environment";
+    Limits: "env", Values("NAME[=VALUE]"), "Set a variable in the jobs' environment; without a value pass ours on";
+    Limits: "process-slot-var", Value("NAME"), "Set this variable to the job's slot, from 0 (as xargs)";
     Limits: "env-clear", Nothing, "Give jobs an empty environment (but for --env and PSMITH_ ones)";
     Limits: "workdir" = "wd", Value("DIR"), "Run jobs in DIR (replacement strings allowed)";
     Limits: "shell", Value("SHELL"), "The shell for -s [default: /bin/sh]";
@@ -167,83 +169,6 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Other: "help", Once, "This help, with replacement strings and more";
     Other: "generate", Value("WHAT"), "Print the man page (man) or completions: complete-bash, -elvish, -fish, -powershell, -zsh";
     Other: "version" ['V'], Once, "The version";
-];
-
-/// A flag that is known but does nothing here.
-pub(crate) struct Absent {
-    pub(crate) long: &'static str,
-    pub(crate) short: Option<char>,
-    pub(crate) takes_value: bool,
-    pub(crate) why: Why,
-}
-
-/// The reason why a flag does nothing here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// A flag of a later version.
-    Later,
-    /// A flag that is left out for good; what to use instead.
-    Instead(&'static str),
-    /// A flag that requests the default.
-    Needless,
-}
-
-const fn later(long: &'static str, takes_value: bool) -> Absent {
-    Absent { long, short: None, takes_value, why: Why::Later }
-}
-
-const fn instead(
-    long: &'static str,
-    short: Option<char>,
-    takes_value: bool,
-    pointer: &'static str,
-) -> Absent {
-    Absent { long, short, takes_value, why: Why::Instead(pointer) }
-}
-
-const fn needless(long: &'static str, short: Option<char>) -> Absent {
-    Absent { long, short, takes_value: false, why: Why::Needless }
-}
-
-/// Flags of later versions, flags that are left out, flags that request the default.
-pub(crate) const ABSENT: &[Absent] = &[
-    later("jsonl", false),
-    later("priority", true),
-    later("queue", true),
-    later("after", true),
-    later("at", true),
-    later("label", true),
-    later("jobserver", true),
-    later("run", true),
-    later("no-record", false),
-    Absent { long: "sshlogin", short: Some('S'), takes_value: true, why: Why::Later },
-    later("sshloginfile", true),
-    later("trc", true),
-    later("sqlmaster", true),
-    instead("rpl", None, true, "filter the input: sed .. | psmith .."),
-    instead("filter", None, true, "filter the input: grep .. | psmith .."),
-    instead("fifo", None, false, "--cat: a file, whose name is {}"),
-    instead("tee", None, false, "cat > FILE; psmith -s 'COMMAND {} < FILE' ::: A.."),
-    instead("regexp", None, false, "--recstart and --recend as text; or sed puts a mark before each record"),
-    instead("block-timeout", None, true, "--block with fewer bytes"),
-    instead("bin", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
-    instead("shard", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
-    instead("group-by", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
-    instead("tmux", None, false, "psmith --tty, or --progress board"),
-    instead("eof", Some('E'), true, "sed '/END/,$d' | psmith .."),
-    instead("trim", None, true, "sed 's/^ *//; s/ *$//' | psmith .., or --colsep ' *, *'"),
-    instead("link", None, false, ":::+ instead of :::"),
-    instead("retry-failed", None, false, "--resume-failed with the same command"),
-    instead("interactive", Some('p'), false, "--dry-run shows what would run"),
-    instead("compress", None, false, "output beyond 64 KiB a job is held in unlinked files in TMPDIR"),
-    instead("limit", None, true, "--load, --memfree"),
-    instead("memsuspend", None, true, "--memfree SIZE"),
-    needless("will-cite", None),
-    needless("no-notice", None),
-    needless("gnu", None),
-    needless("plus", None),
-    needless("noswap", None),
-    needless("quote", Some('q')),
 ];
 
 /// Words that will be commands of psmith. Every other word is the program of that name.

@@ -72,28 +72,22 @@ fn the_web_board_listens_at_the_given_address_and_else_on_this_machine_alone() {
 
 #[test]
 fn what_is_not_here_says_so() {
-    for flag in [
-        "--jsonl",
-        "--queue=a",
-        "--priority=1",
-        "--jobserver=auto",
-        "--no-record",
-        "--resume=7k2m",
-        "-S",
-        "--sqlmaster=x",
-        "--trc=x",
-    ] {
+    for flag in ["--jsonl", "--queue=a", "--priority=1", "--jobserver=auto", "--no-record", "--resume=7k2m"] {
         assert!(error(&[flag, "x"]).ends_with("not in this version"), "{flag}");
     }
-    for flag in ["--link", "--tmux", "--fifo", "-E", "-p", "--rpl=x", "--compress"] {
+    for flag in ["--tmux", "--fifo", "-E", "-p", "--rpl=x", "-S", "--sqlmaster=x", "--trc=x", "-i", "-x"] {
         assert!(error(&[flag, "x"]).ends_with("is left out of psmith"), "{flag}");
+    }
+    for flag in absent::ABSENT {
+        // What is left out has a pointer, and what is of a later version promises nothing.
+        assert!(!matches!(flag.why, absent::Why::Instead("")), "{}", flag.long);
     }
     for command in table::RESERVED_COMMANDS {
         assert_eq!(error(&[command]), format!("{command}: not in this version"));
     }
     assert_eq!(config(&["rm", "x"]).command.words, ["rm", "x"]);
     assert_eq!(error(&["-L", "2", "x"]), "-L without --pipe is left out of psmith");
-    let ignored = ["--will-cite", "--no-notice", "--gnu", "--plus", "--noswap", "-q", "x"];
+    let ignored = ["--will-cite", "--no-notice", "--gnu", "--plus", "--noswap", "-q", "--compress", "x"];
     assert_eq!(config(&ignored).command.words, ["x"]);
 }
 

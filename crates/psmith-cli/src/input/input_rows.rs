@@ -33,23 +33,28 @@ enum State {
 }
 
 /// Sources that are zipped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) readers: Vec<InputReader>,
+    /// With `--link`: what each source has given so far, to begin again with.
+    pub(crate) given: Option<Vec<Table>>,
 }
 
 /// A group in memory.
 #[derive(Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     values: JobArgs,
     /// The end of each row.
     ends: Vec<usize>,
+    /// Of a source that may begin again: the number of rows that it has given, and whether it has none of its own left.
+    next: usize,
+    ended: bool,
 }
 
 impl InputRows {
     pub(crate) fn new(groups: Vec<Group>) -> InputRows {
         let mut groups = groups.into_iter();
-        let first = groups.next().unwrap_or(Group { readers: Vec::new() });
+        let first = groups.next().unwrap_or_default();
         InputRows {
             first,
             others: Vec::new(),
@@ -114,8 +119,43 @@ impl InputRows {
 }
 
 impl Group {
+    /// Appends the next row; a source that has ended begins again, until all have ended.
+    fn next_wrapped(
+        readers: &mut [InputReader],
+        given: &mut Vec<Table>,
+        out: &mut JobArgs,
+    ) -> Result<bool, InputError> {
+        given.resize_with(readers.len(), Table::default);
+        let before = out.len();
+        let mut more = false;
+        for (reader, table) in readers.iter_mut().zip(given) {
+            if !table.ended {
+                table.ended = !reader.next_into(&mut table.values)?;
+                if !table.ended {
+                    table.ends.push(table.values.len());
+                    more = true;
+                }
+            }
+            if table.ends.is_empty() {
+                out.push(b"");
+                continue;
+            }
+            let row = table.next % table.ends.len();
+            table.next += 1;
+            let start = if row == 0 { 0 } else { table.ends[row - 1] };
+            out.append_range(&table.values, start, table.ends[row]);
+        }
+        if !more {
+            out.truncate(before);
+        }
+        Ok(more)
+    }
+
     /// Appends the next row; returns false as soon as one of the sources has ended.
     fn next_into(&mut self, out: &mut JobArgs, left_over: &mut u64) -> Result<bool, InputError> {
+        if let Some(given) = &mut self.given {
+            return Group::next_wrapped(&mut self.readers, given, out);
+        }
         let before = out.len();
         // A list that has ended is noticed before a stream is read, which could block.
         let exhausted = self.readers.iter().any(|reader| reader.words_left() == Some(0));

@@ -24,6 +24,8 @@ pub struct InputSpec {
     pub header: bool,
     /// True if empty inputs are skipped.
     pub skip_empty: bool,
+    /// True if a zipped source that ends before others begins again.
+    pub wrap: bool,
     /// Random order: `Some(None)` without a seed.
     pub shuffle: Option<Option<u64>>,
 }
@@ -115,6 +117,10 @@ pub(crate) fn input(raw: &RawFlags, groups: Vec<Source>) -> Result<InputSpec, Cl
     if sources.is_empty() {
         sources.push(Source { from: From::Stdin, linked: false });
     }
+    let wrap = raw.is_set("link");
+    if wrap {
+        sources.iter_mut().skip(1).for_each(|source| source.linked = true);
+    }
     if sources[0].linked {
         return Err(
             CliError::new("the first source has none before it to be zipped with").hint("::: A.. :::+ B..")
@@ -134,6 +140,7 @@ pub(crate) fn input(raw: &RawFlags, groups: Vec<Source>) -> Result<InputSpec, Cl
         separator,
         columns,
         header: header(raw)?,
+        wrap,
         skip_empty: raw.is_set("no-run-if-empty"),
         shuffle: shuffle(raw)?,
     })

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::blocks::BlockReader;
-use super::feeder::{Part, ReadFailure};
+use super::feeder::{Feed, Part, ReadFailure};
 use super::job_stdin::{JobStdin, name_of};
 use super::parts::PartReader;
 use super::round_robin::RoundRobin;
@@ -77,33 +77,27 @@ impl BlockJobs {
             }
             Source::Stream(reader) => {
                 let Some((header, block)) = reader.next()? else { return Ok(None) };
-                let file = if header.is_empty() {
-                    in_memory(&block)
-                } else {
-                    in_memory(&[header, &block].concat())
-                }?;
-                Ok(Some(self.block_job(file)))
+                let feed = Feed::block([header, &block].concat());
+                self.block_job(feed).map(Some)
             }
             Source::Parts { file, name, reader, header, failure } => {
                 let Some((start, end)) = reader.next(file)? else { return Ok(None) };
-                let (file, name) = (Arc::clone(file), name.clone());
-                let (header, failure) = (Arc::clone(header), Arc::clone(failure));
-                let part = Part { file, name, header, start, end, failure };
-                if self.spec.cat {
-                    let file = part.copy()?;
-                    return Ok(Some(self.block_job(file)));
-                }
-                Ok(Some((JobArgs::default(), JobStdin::Part(Arc::new(part)))))
+                let (file, name, failure) = (Arc::clone(file), name.clone(), Arc::clone(failure));
+                let part = Part { file, name, start, end, failure };
+                let feed = Feed { bytes: Arc::clone(header), part: Some(part) };
+                self.block_job(feed).map(Some)
             }
         }
     }
 
-    fn block_job(&self, file: OwnedFd) -> (JobArgs, JobStdin) {
+    fn block_job(&self, feed: Feed) -> Result<(JobArgs, JobStdin), InputError> {
         let mut args = JobArgs::default();
-        if self.spec.cat {
-            args.push(name_of(&file, &std::process::id().to_string()).as_bytes());
+        if !self.spec.cat {
+            return Ok((args, JobStdin::Feed(Arc::new(feed))));
         }
-        (args, JobStdin::Block { file: Arc::new(file), by_name: self.spec.cat })
+        let file = feed.copy()?;
+        args.push(name_of(&file).as_bytes());
+        Ok((args, JobStdin::Named(Arc::new(file))))
     }
 }
 

@@ -4,41 +4,35 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
-
-use super::feeder::Part;
+use super::feeder::Feed;
 
 /// What a job of `--pipe` reads.
 #[derive(Clone, Debug)]
 pub(crate) enum JobStdin {
-    /// A block in memory, opened anew for each attempt; or by the job itself, which was given its name.
-    Block { file: Arc<OwnedFd>, by_name: bool },
-    /// A part of a file.
-    Part(Arc<Part>),
+    /// A block or a part of a file, given anew to each attempt.
+    Feed(Arc<Feed>),
+    /// A block in a file in memory that the job opens by the name that it was given.
+    Named(#[expect(dead_code, reason = "held open for the job")] Arc<OwnedFd>),
     /// Blocks as they come. Only the first attempt can read them.
     Stream(Arc<Mutex<Option<OwnedFd>>>),
 }
 
 impl JobStdin {
-    /// Opens it for an attempt; `None`: the job has no other stdin than all.
+    /// Opens it for an attempt; `None`: the job has no stdin of its own.
     pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
-        Ok(Some(match self {
-            JobStdin::Block { by_name: true, .. } => return Ok(None),
-            JobStdin::Block { file, .. } => {
-                rustix::fs::open(name_of(file, "self"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?
-            }
-            JobStdin::Part(part) => part.feed()?,
+        match self {
+            JobStdin::Named(_) => Ok(None),
+            JobStdin::Feed(feed) => feed.begin().map(Some),
             JobStdin::Stream(stream) => {
                 let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-                taken.ok_or_else(|| {
-                    io::Error::other("what a job of --round-robin has read cannot be read again")
-                })?
+                let again = || io::Error::other("what a job of --round-robin has read cannot be read again");
+                taken.map(Some).ok_or_else(again)
             }
-        }))
+        }
     }
 }
 
-/// Returns a name by which a process can open a file of this one.
-pub(super) fn name_of(file: &OwnedFd, process: &str) -> String {
-    format!("/proc/{process}/fd/{}", file.as_raw_fd())
+/// Returns the name by which a job can open a file of psmith's.
+pub(super) fn name_of(file: &OwnedFd) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }

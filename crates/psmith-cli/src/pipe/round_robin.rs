@@ -6,8 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// The size of the pipes that is asked for.
-const PIPE_BYTES: usize = 1 << 20;
+use super::feeder::stdin_pipe;
 
 /// The jobs' ends of blocks, with what each has not yet taken.
 #[derive(Debug, Default)]
@@ -28,9 +27,7 @@ struct Receiver {
 impl RoundRobin {
     /// Adds a job with its first block; returns the end from which it reads.
     pub(super) fn add(&mut self, block: Vec<u8>) -> io::Result<OwnedFd> {
-        let (reader, writer) = psmith_sys::pipe::pipe()?;
-        // A kernel that gives less is slower, not wrong.
-        let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE_BYTES);
+        let (reader, writer) = stdin_pipe()?;
         rustix::io::ioctl_fionbio(&writer, true)?;
         self.jobs.push(Receiver { pipe: Some(writer), block, taken: 0 });
         self.write_all_that_fit()?;

@@ -325,7 +325,7 @@ fn open(config: &Config) -> Result<(Vec<Group>, Option<Names>), CliError> {
         }
         match groups.last_mut() {
             Some(group) if source.linked => group.readers.push(reader),
-            _ => groups.push(Group { readers: vec![reader] }),
+            _ => groups.push(Group { readers: vec![reader], given: config.input.wrap.then(Vec::new) }),
         }
     }
     Ok((groups, names))
@@ -397,6 +397,7 @@ fn cheap_total(config: &Config, command: &CompiledCommand) -> Option<u64> {
         let From::Words(words) = &source.from else { return None };
         let count = (words.len() as u64).saturating_sub(u64::from(config.input.header));
         match groups.last_mut() {
+            Some(group) if source.linked && config.input.wrap => *group = count.max(*group),
             Some(group) if source.linked => *group = count.min(*group),
             _ => groups.push(count),
         }

@@ -1,7 +1,7 @@
 //! `psmith run`: from a resolved configuration to one exit status.
 //!
 //! There are four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes
-//! output and records, and, if requested, the one that writes `events`; with `--pipe-part` each running job has one that
+//! output and records, and, if requested, the one that writes `events`; with `--pipe` each running job has one that
 //! feeds it. All but the engine's may block on the outside world.
 
 mod board_display;

@@ -125,6 +125,9 @@ impl Handler for RunHandler {
         if let Some(dir) = &rendered.dir {
             command.dir(dir.as_os_str().as_encoded_bytes());
         }
+        if let Some(name) = &self.config.surroundings.slot_variable {
+            command.env(name.as_encoded_bytes(), at.slot.0.to_string().as_bytes())?;
+        }
         self.give_stdin(job, &mut command)?;
         self.records.observers.on_start_requested(job.number, at, &job.text);
         self.reporting.on_start_requested(at.attempt.job, job);
