@@ -99,6 +99,7 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-64", "job too large for a message to the warden"),
     ("F-65", "error or panic whose text is megabytes"),
     ("F-69", "the host forks, or changes user, root or directory after a run has begun"),
+    ("F-70", "foreign zombies as process 1; a terminal left raw by a kill -9"),
 ];
 
 /// The attacks to resist.

@@ -16,10 +16,13 @@
 //! ```
 //!
 //! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm another
-//! row: a thread of the board paints, at most ten times a second, and not at all while nothing changes. The board
-//! installs no signal handler and no panic hook. It never hides the cursor, and changes terminal modes (no wrapping,
-//! synchronized output) only within the one write of a frame. So the terminal is as it was if the program ends between
-//! two frames, however it ends.
+//! row: a thread of the board paints, at most ten times a second, and not at all while nothing changes. It
+//! never hides the cursor, and changes terminal modes (no wrapping, synchronized output) only within the one write of a
+//! frame. So the terminal is as it was if the program ends between two frames, however it ends.
+//!
+//! While rows are on a terminal, signals that would end the program by default (INT, TERM, HUP, QUIT, ABRT), and `exit`,
+//! first put the cursor below them; signals that are ignored, or that somebody handles, are left alone. A panic's message
+//! is written where no rows are, by the panic hook that there was before.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
 //! - [`report_progress()`]: a counter of items that tells a row

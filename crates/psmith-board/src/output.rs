@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use psmith_sys::farewell::TerminalRows;
+
 use crate::screen::Size;
 
 /// The board's stream.
@@ -25,6 +27,12 @@ impl BoardStream {
 
     pub(super) fn is_terminal(&self) -> bool {
         self.stream.is_terminal()
+    }
+
+    /// Takes care that the terminal is left well when the program ends while rows are drawn.
+    pub(super) fn leave_well(&self) -> Option<TerminalRows> {
+        let terminal = self.stream.try_clone().ok().filter(|stream| stream.is_terminal())?;
+        TerminalRows::begin(terminal.into()).ok().flatten()
     }
 
     pub(super) fn size(&self) -> Size {

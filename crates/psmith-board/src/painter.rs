@@ -35,6 +35,8 @@ pub struct Painter {
     colors: bool,
     /// The position of the cursor when the board that is on the screen was painted.
     drawn: Option<Cursor>,
+    /// The number of its lines.
+    rows: usize,
 }
 
 impl Painter {
@@ -46,7 +48,7 @@ impl Painter {
     /// ```
     #[must_use]
     pub fn new(colors: bool) -> Painter {
-        Painter { colors, drawn: None }
+        Painter { colors, drawn: None, rows: 0 }
     }
 
     /// Returns whether the board is on the screen.
@@ -61,6 +63,11 @@ impl Painter {
     #[must_use]
     pub fn is_drawn(&self) -> bool {
         self.drawn.is_some()
+    }
+
+    /// Returns the number of lines that are on the screen, below the cursor.
+    pub(crate) fn rows(&self) -> usize {
+        if self.is_drawn() { self.rows } else { 0 }
     }
 
     /// Returns the bytes that show these lines in place of those before. If there are more lines than fit on the
@@ -164,6 +171,7 @@ impl Painter {
         put(out, RestorePosition);
         put(out, EnableLineWrap);
         self.drawn = Some(cursor);
+        self.rows = lines.len();
     }
 
     fn styled(&self, out: &mut String, line: &Line) {

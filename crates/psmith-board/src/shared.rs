@@ -3,6 +3,7 @@
 //! The lock is held for changes to the model alone: never while anything is written, and never while one of the user's
 //! formatters runs. So no change waits for a terminal, and whatever a formatter does, the model is whole.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,6 +54,11 @@ pub(crate) struct BoardShared {
     moves: Arc<AtomicU64>,
     /// The generation of the process that has the thread.
     process: u64,
+}
+
+thread_local! {
+    /// True on a thread that draws a board.
+    pub(crate) static DRAWS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The state under the lock.

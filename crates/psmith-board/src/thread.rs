@@ -13,7 +13,7 @@ use psmith_core::board::{Progress, RowView};
 use crate::output::BoardStream;
 use crate::painter::{Cursor, Painter};
 use crate::screen::{Line, frame_lines, row_line};
-use crate::shared::{BoardShared, Formatter, Mode, Turn};
+use crate::shared::{BoardShared, DRAWS, Formatter, Mode, Turn};
 
 /// Starts the thread. It ends when the board is shut down or its stream is gone.
 pub(super) fn start(
@@ -27,6 +27,7 @@ pub(super) fn start(
     let old = psmith_sys::signals::block_all();
     let drawing = Drawing { formatter, is_formatter_bad: Cell::new(false) };
     let work = move || {
+        DRAWS.set(true);
         let ended = EndOnDrop(&shared);
         drawing.work(&shared, &output, Painter::new(colors));
         // The stream is closed before any caller is notified that the board has ended.
@@ -55,9 +56,13 @@ struct Drawing {
 
 impl Drawing {
     fn work(&self, shared: &BoardShared, output: &BoardStream, mut painter: Painter) {
+        // Where that is not to be had, the board is as good as without it while the program lives.
+        let on_terminal = (shared.mode() == Mode::Console).then(|| output.leave_well()).flatten();
+        let note_rows = |rows| on_terminal.iter().for_each(|terminal| terminal.set(rows));
         loop {
             let Some(turn) = shared.next_turn(output) else {
                 let bytes = painter.clear().unwrap_or_default();
+                note_rows(0);
                 if output.write(bytes.as_bytes()).is_err() {
                     return;
                 }
@@ -68,6 +73,7 @@ impl Drawing {
                 Mode::Console => self.frame(shared, &mut painter, &turn),
                 Mode::Minimal | Mode::Off => turn.lines.iter().map(|line| format!("{line}\n")).collect(),
             };
+            note_rows(painter.rows());
             // The pipe is closed or the terminal is gone: nobody can see the board any more, and it is no error of the
             // program's.
             if output.write(bytes.as_bytes()).is_err() || turn.is_last {

@@ -1,8 +1,9 @@
 //! A board on a terminal: what is on an emulated screen, what is above it, and what is left behind.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use psmith_board::{Board, Colors, Progress, Row, RowHandle, RowStatus};
@@ -10,6 +11,9 @@ use psmith_testkit::emulator::Terminal;
 
 /// Names for a copy of this test program the part that it plays.
 const PART: &str = "BOARD_SCREEN_PART";
+
+/// The way in which it ends: a signal, or 0 for an exit.
+const END: &str = "BOARD_SCREEN_END";
 
 fn board(slave: OwnedFd) -> Board {
     Board::builder().update(Duration::from_millis(10)).dim_after(Duration::from_secs(3600)).console(slave)
@@ -214,11 +218,16 @@ fn a_suspended_terminal_blocks_no_caller() {
 
 /// Runs a part of this program on a terminal, as a process of its own.
 fn play(part: &str, slave: OwnedFd) -> Child {
+    play_with(part, slave, &[])
+}
+
+fn play_with(part: &str, slave: OwnedFd, variables: &[(&str, &str)]) -> Child {
     let clone = || slave.try_clone().unwrap();
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", part, "--nocapture"])
         .env(PART, part)
-        .stdin(clone())
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
         .stdout(clone())
         .stderr(clone())
         .spawn()
@@ -272,4 +281,86 @@ fn a_program_that_is_killed_leaves_its_terminal_well() {
         terminal.finish();
         assert!(terminal.is_as_it_was());
     }
+}
+
+// proves: end-of-a-board, F-70: a shell's prompt was written into the rows of a program that Ctrl-C had ended
+#[test]
+fn a_program_that_ends_beside_its_board_leaves_the_cursor_below_the_rows() {
+    const NAME: &str = "a_program_that_ends_beside_its_board_leaves_the_cursor_below_the_rows";
+    const ENDS: [i32; 6] = [2, 15, 1, 3, 6, 0];
+    if let Some(end) = std::env::var(END).ok().filter(|_| plays(NAME)) {
+        let board = Board::console(std::io::stderr());
+        let _rows = ["one", "two", "three"].map(|text| board.add_row(Row::new().summary(text)));
+        match end.parse().unwrap() {
+            0 => {
+                std::io::stdin().read_line(&mut String::new()).unwrap();
+                std::process::exit(7)
+            }
+            6 => {
+                std::io::stdin().read_line(&mut String::new()).unwrap();
+                std::process::abort()
+            }
+            _ => loop {
+                std::thread::park();
+            },
+        }
+    }
+    for end in ENDS {
+        let (mut terminal, slave) = Terminal::new(60, 30);
+        let mut child = play_with(NAME, slave, &[(END, &end.to_string())]);
+        terminal.wait_until("up", |screen| screen.contents().contains("three"));
+        match rustix::process::Signal::from_named_raw(end).filter(|_| end != 6) {
+            Some(signal) => {
+                rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+            }
+            None => drop(child.stdin.take()),
+        }
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal().unwrap_or(0), end, "it ends as it would without a board: {status}");
+        assert_eq!(status.code(), (end == 0).then_some(7));
+        terminal.finish();
+        let lines = terminal.transcript();
+        let last = lines.iter().position(|line| line == "three").unwrap();
+        let place = std::cell::Cell::new((0, 0));
+        terminal.wait_until("there", |screen| {
+            place.set(screen.cursor_position());
+            true
+        });
+        assert_eq!(place.get(), (u16::try_from(last + 1).unwrap(), 0), "{end}: {lines:#?}");
+        assert!(terminal.is_as_it_was());
+    }
+}
+
+// proves: board-stays-whole: the first lines of the message were written over rows, and the ends of these stood behind it
+#[test]
+fn a_panic_s_message_of_several_lines_stands_above_the_rows() {
+    const NAME: &str = "a_panic_s_message_of_several_lines_stands_above_the_rows";
+    if plays(NAME) {
+        let board = Board::console(std::io::stderr());
+        let _row =
+            board.add_row(Row::new().summary("a row that is longer than the lines of the message are"));
+        let screen_is_up = std::io::stdin().read_line(&mut String::new());
+        screen_is_up.unwrap();
+        std::thread::spawn(|| panic!("one\ntwo\nthree")).join().unwrap_err();
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        board.shutdown();
+        return;
+    }
+    let (mut terminal, slave) = Terminal::new(100, 30);
+    let mut child = play(NAME, slave);
+    terminal.wait_until("up", |screen| screen.contents().contains("a row that"));
+    child.stdin.as_ref().unwrap().write_all(b"\n").unwrap();
+    terminal.wait_until("above", |screen| {
+        let contents = screen.contents();
+        let (message, row) = (contents.find("\nthree\n"), contents.find("a row that"));
+        message.is_some() && row > message
+    });
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    terminal.finish();
+    let lines = terminal.transcript();
+    for line in ["one", "two", "three"] {
+        assert_eq!(lines.iter().filter(|have| *have == line).count(), 1, "{line}: {lines:#?}");
+    }
+    assert_eq!(lines.iter().filter(|line| line.contains("a row that")).count(), 1, "{lines:#?}");
 }

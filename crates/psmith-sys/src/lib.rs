@@ -27,6 +27,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod executable;
 pub mod exit;
+pub mod farewell;
 pub mod forbid;
 pub mod fork;
 pub mod generation;

@@ -1,7 +1,8 @@
 //! Signal handlers that count: each holder of a signal learns that it came, and the handler before them is still
 //! called, and is restored at the end.
 //!
-//! The handler does nothing else: it adds to a number and wakes the waiting threads. There is one for each signal,
+//! The handler does nothing else: it adds to a number and wakes the waiting threads; where it stands for nobody but a
+//! board that has rows on a terminal, it leaves that well and ends the program as the signal would have. There is one for each signal,
 //! however many holders it has, so the order in which they release it does not matter. A signal that is ignored is
 //! never taken.
 
@@ -26,6 +27,11 @@ static CHANGES: AtomicU32 = AtomicU32::new(0);
 static FORMER: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 static FORMER_FLAGS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 
+/// The numbers of all holders of each signal, and of those who hold it only for the program's end, for the handler to
+/// read.
+static HOLDERS: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
+static FOR_THE_END: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
+
 /// The number of holders of each signal, and the action to restore after them.
 static TAKEN: Mutex<[Option<(u32, SigAction)>; SLOTS]> = Mutex::new([None; SLOTS]);
 
@@ -37,6 +43,7 @@ struct SigAction(libc::sigaction);
 #[must_use = "dropped, it lets the signal go"]
 pub struct HandledSignal {
     signal: i32,
+    for_the_end: bool,
 }
 
 /// Takes `signal`; returns `None` if it is ignored, as a parent like `nohup` wants it to be.
@@ -44,12 +51,26 @@ pub struct HandledSignal {
 /// # Errors
 /// `EINVAL` for KILL, STOP and numbers that do not exist.
 pub fn take(signal: i32) -> io::Result<Option<HandledSignal>> {
+    take_as(signal, false)
+}
+
+/// Takes `signal` so that the terminal is left well ([`crate::farewell`]) where it ends the program. It still does, unless
+/// somebody else holds it, too.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_to_end(signal: i32) -> io::Result<Option<HandledSignal>> {
+    take_as(signal, true)
+}
+
+fn take_as(signal: i32, for_the_end: bool) -> io::Result<Option<HandledSignal>> {
     let at = usize::try_from(signal).ok().filter(|at| (1..SLOTS).contains(at));
     let at = at.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((holders, _)) = &mut taken[at] {
         *holders += 1;
-        return Ok(Some(HandledSignal { signal }));
+        note(at, *holders, for_the_end, 1);
+        return Ok(Some(HandledSignal { signal, for_the_end }));
     }
     let former = current(signal)?;
     if former.sa_sigaction == libc::SIG_IGN {
@@ -60,9 +81,21 @@ pub fn take(signal: i32) -> io::Result<Option<HandledSignal>> {
     let mut own = former;
     own.sa_sigaction = count as *const () as usize;
     own.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | (former.sa_flags & libc::SA_ONSTACK);
-    change(signal, &own)?;
+    note(at, 1, for_the_end, 1);
+    if let Err(error) = change(signal, &own) {
+        note(at, 0, for_the_end, -1);
+        return Err(error);
+    }
     taken[at] = Some((1, SigAction(former)));
-    Ok(Some(HandledSignal { signal }))
+    Ok(Some(HandledSignal { signal, for_the_end }))
+}
+
+/// Notes, for the handler, how many hold a signal, and a change of those who do for the end alone.
+fn note(at: usize, holders: u32, for_the_end: bool, change: i32) {
+    if for_the_end {
+        FOR_THE_END[at].fetch_add(change as u32, Ordering::SeqCst);
+    }
+    HOLDERS[at].store(holders, Ordering::SeqCst);
 }
 
 impl Drop for HandledSignal {
@@ -70,6 +103,7 @@ impl Drop for HandledSignal {
         let at = self.signal as usize;
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((holders, former)) = taken[at] else { return };
+        note(at, holders - 1, self.for_the_end, -1);
         if holders > 1 {
             taken[at] = Some((holders - 1, former));
             return;
@@ -123,6 +157,12 @@ pub fn nudge() {
 /// `errno` alone.
 extern "C" fn count(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let at = signal as usize;
+    let is_default = FORMER[at].load(Ordering::SeqCst) == libc::SIG_DFL;
+    if is_default && FOR_THE_END[at].load(Ordering::SeqCst) >= HOLDERS[at].load(Ordering::SeqCst) {
+        // Nobody handles it.
+        crate::farewell::say();
+        return crate::last_words::die_of(signal);
+    }
     ARRIVED[at].fetch_add(1, Ordering::SeqCst);
     nudge();
     let former = FORMER[at].load(Ordering::SeqCst);

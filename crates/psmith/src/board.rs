@@ -17,9 +17,13 @@
 //!
 //! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm
 //! another row: a thread of the board's own paints, at most ten times a second, and not at all while nothing
-//! changes. The board installs no signal handler and no panic hook: it never hides the cursor, and the modes that it
-//! changes (no wrapping, hold the picture) are changed only within the one write of a frame. So a program may end
-//! however it likes between two frames, and the terminal is as it was.
+//! changes. The board never hides the cursor, and the modes that it changes (no wrapping, hold the picture) are changed
+//! only within the one write of a frame. So a program may end however it likes between two frames, and the terminal is as
+//! it was.
+//!
+//! While rows are on a terminal, signals that would end the program by default (INT, TERM, HUP, QUIT, ABRT), and `exit`,
+//! first put the cursor below them; signals that are ignored, or that somebody handles, are left alone. A panic's message
+//! is written where no rows are, by the panic hook that there was before.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
 //! - [`JobBoard`], [`Snapshot`]: the jobs of a run, as rows, as JSON, as a list when a signal comes

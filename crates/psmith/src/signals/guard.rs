@@ -168,6 +168,7 @@ impl SignalState {
         self.asked.store(asked, Ordering::SeqCst);
         if step == StopStep::Leave {
             // The warden kills what is left when its host is gone.
+            psmith_sys::farewell::say();
             signals::raise_default(signal);
             psmith_sys::exit::now(128 + signal);
         }
