@@ -54,6 +54,7 @@
 //! | run commands, and functions of many kinds, in one run | [`run_jobs`], [`Job::command`] |
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
 //! | merge the values that long-lived workers send, each with a row of a board | [`run_workers`] |
+//! | feed long-lived workers from one queue | [`Workers::feed`], [`WorkerCx::next`] |
 //! | hand in jobs one by one and wait for each; keep a connection in each worker | [`Pool`], [`PoolBuilder::init`] |
 //! | use the outcomes as they come | [`JobHandle::as_completed`], [`JobHandle::on_done`], [`Pool::map`] |
 //! | start each job in a process of its own, as many as a strategy lets | [`Scheduler`], [`SpawnStrategy`] |

@@ -5,6 +5,8 @@ mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use psmith::{Cause, Failure, OnError, WorkerCx, WorkerId, run_workers};
@@ -217,4 +219,131 @@ fn three_workers_drain_a_queue_that_they_share() {
     let mut numbers: Vec<u64> = all.into_values().flatten().collect();
     numbers.sort();
     assert!(numbers.into_iter().eq(1..=33), "each once");
+}
+
+/// Sends each item of the feed, with its worker; `kills` says which items it does not survive.
+fn work_off(mut cx: WorkerCx<u32>) -> Result<(), String> {
+    let (dir, kills) = cx.input::<(PathBuf, Vec<u32>)>().map_err(|error| error.to_string())?;
+    while let Some(item) = cx.next::<u32>() {
+        // Only the first that has it in hand.
+        if kills.contains(&item) && std::fs::File::create_new(dir.join(item.to_string())).is_ok() {
+            std::process::abort();
+        }
+        cx.send(item).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn sorted(values: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut values: Vec<u32> = values.collect();
+    values.sort_unstable();
+    values
+}
+
+// proves: streams-of-values
+#[test]
+fn workers_take_items_of_one_queue_each_once_and_no_sooner_than_they_ask() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let input = (dir.path().to_owned(), Vec::<u32>::new());
+    let values = run_workers(3, work_off).input(input.clone()).feed(0..1000_u32);
+    let values: Vec<(WorkerId, u32)> = values.map(|(id, value)| (id, value.unwrap())).collect();
+    assert_eq!(sorted(values.iter().map(|(_, n)| *n)), (0..1000).collect::<Vec<_>>());
+    // Of one worker in the order of the queue.
+    for id in (1..=3).map(WorkerId) {
+        assert!(values.iter().filter(|(of, _)| *of == id).is_sorted_by_key(|(_, n)| *n));
+    }
+    assert_eq!(run_workers(2, work_off).input(input.clone()).feed(Vec::<u32>::new()).count(), 0);
+    // Without a queue there is no item.
+    assert_eq!(run_workers(2, work_off).input(input).count(), 0);
+
+    let taken = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&taken);
+    let mut gate = Gate::closed();
+    let hold = |mut cx: WorkerCx<u32>| {
+        let path = cx.input::<PathBuf>().unwrap();
+        let n = cx.next::<u32>().unwrap();
+        cx.send(n).unwrap();
+        gate::pass(&path);
+    };
+    let items = (0..).inspect(move |_| counter.store(counter.load(Ordering::SeqCst) + 1, Ordering::SeqCst));
+    let mut values = run_workers(2, hold).input(gate.path()).feed(items);
+    assert_eq!(sorted(values.by_ref().take(2).map(|(_, n)| n.unwrap())), [0, 1]);
+    assert_eq!(taken.load(Ordering::SeqCst), 2, "endless, and nobody has asked for more");
+    gate.open();
+    assert!(values.next().is_none());
+}
+
+// proves: streams-of-values, retries-within-bounds
+#[test]
+fn an_item_in_the_hand_of_a_worker_that_dies_is_tried_again_or_a_failure_and_the_others_are_done() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    for workers in [1, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let kills = vec![2, 3, 7];
+        let input = (dir.path().to_owned(), kills.clone());
+        let ends: Vec<_> = run_workers(workers, work_off).input(input).feed(0..10_u32).collect();
+        let (values, failures): (Vec<_>, Vec<_>) =
+            ends.into_iter().map(|(_, end)| end).partition(Result::is_ok);
+        assert_eq!(sorted(values.into_iter().map(Result::unwrap)), [0, 1, 4, 5, 6, 8, 9]);
+        let failures: Vec<_> = failures.into_iter().map(Result::unwrap_err).collect();
+        assert!(failures.iter().all(|failure| failure.cause.is_crash()), "{failures:?}");
+        assert_eq!(sorted(failures.iter().map(|failure| failure.input().unwrap())), kills);
+
+        // Each item has the tries that the policy says, whatever became of those before it.
+        let dir = tempfile::tempdir().unwrap();
+        let run = run_workers(workers, work_off).input((dir.path().to_owned(), kills)).feed(0..10_u32);
+        let values = run.retry(psmith::Retry::tries(2)).map(|(_, value)| value.unwrap());
+        assert_eq!(sorted(values), (0..10).collect::<Vec<_>>());
+    }
+    // One that dies without an item is not replaced.
+    let dies = |_: WorkerCx<u32>| -> () { std::process::abort() };
+    assert_eq!(run_workers(2, dies).feed(0..10_u32).count(), 2);
+}
+
+// proves: streams-of-values, policy-at-failure
+#[test]
+fn a_queue_holds_up_no_end() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let input = || (PathBuf::new(), Vec::<u32>::new());
+    // A source that never gives, and a reader that leaves.
+    let (sender, items) = std::sync::mpsc::channel::<u32>();
+    let mut values = run_workers(2, work_off).input(input()).feed(items);
+    sender.send(7).unwrap();
+    assert_eq!(values.next().unwrap().1.unwrap(), 7);
+    drop(values);
+    drop(sender);
+    // After the first failure no item is taken, where that is asked for.
+    let taken = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&taken);
+    let fail = |mut cx: WorkerCx<u32>| match cx.next::<u32>() {
+        Some(n) => Err(format!("no {n}")),
+        None => Ok(()),
+    };
+    let items = (0..).inspect(move |_| counter.store(counter.load(Ordering::SeqCst) + 1, Ordering::SeqCst));
+    let ends: Vec<_> = run_workers(1, fail).feed(items).on_error(OnError::Stop).collect();
+    assert_eq!((ends.len(), taken.load(Ordering::SeqCst)), (1, 1));
+    // To wait for an item is no silence.
+    let slow = (0..1_u32).inspect(|_| {
+        // sleep: the passing of time is what is tested.
+        std::thread::sleep(Duration::from_millis(900));
+    });
+    let values = run_workers(1, work_off).input(input()).feed(slow).idle_timeout(Duration::from_millis(600));
+    assert_eq!(sorted(values.map(|(_, n)| n.unwrap())), [0]);
+    // A source that panics does so for the one who reads, when what it gave is done.
+    let mut values =
+        run_workers(2, work_off).input(input()).feed((0..5).inspect(|n| assert!(*n < 3, "a bad source")));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        assert_eq!(sorted(values.by_ref().take(3).map(|(_, n)| n.unwrap())), [0, 1, 2]);
+        values.next().is_none()
+    }));
+    assert!(panic.is_err());
+    // Items of another type than the worker takes are a failure that says so.
+    let ends: Vec<_> = run_workers(1, work_off).input(input()).feed(["text"].map(str::to_owned)).collect();
+    let failure = ends[0].1.as_ref().unwrap_err();
+    assert!(failure.to_string().contains("an item of the feed is of another type"), "{failure}");
+    assert_eq!(failure.input::<String>().unwrap(), "text");
 }

@@ -79,6 +79,11 @@ impl JobMailbox {
         Ok(state.number.filter(|_| state.listens))
     }
 
+    /// True if a message waits that no attempt has taken.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// Closes the mailbox: there will be no more messages. Returns the job's number if its listener is to be notified.
     pub(crate) fn end(&self) -> Option<JobId> {
         let mut state = self.lock();

@@ -147,6 +147,11 @@ impl Retry {
         self
     }
 
+    /// The number of tries that a job has.
+    pub(crate) fn number(&self) -> u32 {
+        self.tries
+    }
+
     pub(crate) fn set_in(&self, policy: &mut JobPolicy) {
         policy.tries = self.tries;
         policy.crash_tries = self.crash_tries;

@@ -48,21 +48,21 @@ impl Run {
         workers: u32,
         wants: Wants,
     ) -> Result<(Run, Submitter), EngineError> {
-        Run::begin_tapped(options, workers, wants, None)
+        Run::begin_tapped(options, workers, wants, Vec::new())
     }
 
-    /// Begins a run whose events a [`Tap`] receives at once.
+    /// Begins a run whose events these taps receive at once.
     pub(crate) fn begin_tapped(
         options: &Options,
         workers: u32,
         wants: Wants,
-        tap: Option<Tap>,
+        taps: Vec<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         options.check()?;
         check_image()?;
         let observers = options.observers(workers, wants.total);
         let ends_on_failure = options.after_error() != OnError::Continue;
-        let shared = RunShared::new(Vec::from_iter(tap), observers, wants.starts, ends_on_failure);
+        let shared = RunShared::new(taps, observers, wants.starts, ends_on_failure);
         let shared = Arc::new(shared.map_err(EngineError::Kernel)?);
         let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use psmith_core::board::RowStatus;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,11 @@ use serde::{Deserializer, Serializer};
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
 use psmith_engine::worker::context::{Cx, cx};
+use psmith_engine::worker::mailbox::RecvError;
 use psmith_engine::worker::send_error::SendError;
+
+/// The time between the signs of life of a worker that waits for an item.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 
 /// The number of a worker, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +76,45 @@ impl<T> WorkerCx<T> {
     /// The value is no `A`. Without `Workers::input` it is a `()`.
     pub fn input<A: Serialize + DeserializeOwned>(&self) -> Result<A, CodecError> {
         <Described as Codec<A>>::decode(&self.brief.input)
+    }
+
+    /// Takes the next item of the common queue ([`Workers::feed`](crate::Workers::feed)); waits for it. `None` when there
+    /// are no more, or there is no queue, or the worker was asked to stop. By asking for the next, a worker says that it
+    /// has done the one before: until then that one is in its hands, and is given to it again, or is the input of its
+    /// failure, if the worker dies. A worker that waits is not idle.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: streams-of-values
+    /// use psmith::{WorkerCx, run_workers};
+    /// let double = |mut cx: WorkerCx<u32>| {
+    ///     while let Some(n) = cx.next::<u32>() {
+    ///         cx.send(2 * n).unwrap();
+    ///     }
+    /// };
+    /// let sum: u32 = run_workers(3, double).feed(1..=100).map(|(_, value)| value.unwrap()).sum();
+    /// assert_eq!(sum, 10_100);
+    /// ```
+    ///
+    /// # Panics
+    /// The items of the queue are no `A`.
+    #[expect(clippy::should_implement_trait, reason = "the type of the items is the caller's")]
+    pub fn next<A: DeserializeOwned>(&mut self) -> Option<A> {
+        if !self.brief.is_fed {
+            return None;
+        }
+        self.cx.send(&StreamMessage::<()>::Next(self.cx.attempt())).ok()?;
+        loop {
+            match self.cx.recv_timeout(SIGN_OF_LIFE) {
+                Ok(Some(item)) => return Some(item),
+                // To wait for an item is no silence.
+                Ok(None) => self.cx.heartbeat(),
+                Err(RecvError::Undecodable(reason)) => {
+                    panic!("an item of the feed is of another type: {reason}")
+                }
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Returns whether the worker was asked to stop, as [`Cx::cancelled`] does.
@@ -252,11 +296,13 @@ impl WorkerRow {
     }
 }
 
-/// A message of a worker: a value or a change of its row, in one order.
+/// A message of a worker: a value, a change of its row or a request, in one order.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StreamMessage<T> {
     Value(T),
     Row(RowChange),
+    /// A request for an item of the feed, by this attempt.
+    Next(u32),
 }
 
 /// A change of a row.
@@ -309,6 +355,8 @@ pub(crate) struct Brief {
     pub(crate) id: WorkerId,
     /// True if a board shows its row.
     pub(crate) is_shown: bool,
+    /// True if there is a common queue of items.
+    pub(crate) is_fed: bool,
     /// The input, encoded with the default codec.
     pub(crate) input: Vec<u8>,
 }
@@ -319,16 +367,17 @@ pub(crate) enum ByBrief {}
 impl Codec<Brief> for ByBrief {
     fn encode(brief: &Brief, into: &mut Vec<u8>) -> Result<(), CodecError> {
         into.extend_from_slice(&brief.id.0.to_le_bytes());
-        into.push(u8::from(brief.is_shown));
+        into.push(u8::from(brief.is_shown) | u8::from(brief.is_fed) << 1);
         into.extend_from_slice(&brief.input);
         Ok(())
     }
 
     fn decode(bytes: &[u8]) -> Result<Brief, CodecError> {
         match bytes {
-            [a, b, c, d, is_shown, input @ ..] => Ok(Brief {
+            [a, b, c, d, flags, input @ ..] => Ok(Brief {
                 id: WorkerId(u32::from_le_bytes([*a, *b, *c, *d])),
-                is_shown: *is_shown != 0,
+                is_shown: flags & 1 != 0,
+                is_fed: flags & 2 != 0,
                 input: input.to_vec(),
             }),
             _ => Err(CodecError::new("a brief has five bytes at least".into())),
@@ -369,7 +418,7 @@ mod tests {
             Ok(StreamMessage::<SkippedValue>::Row(change)) => {
                 assert_eq!(change, RowChange::Summary("words".into()));
             }
-            Ok(StreamMessage::Value(_)) | Err(_) => panic!("no change of a row"),
+            Ok(StreamMessage::Value(_) | StreamMessage::Next(_)) | Err(_) => panic!("no change of a row"),
         }
         for value in [
             encoded(&StreamMessage::Value(vec![Some("Row".to_owned()), None])),
@@ -381,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_brief_comes_back_whole_and_a_short_one_is_an_error() {
-        let brief = Brief { id: WorkerId(70_000), is_shown: true, input: vec![0, 255] };
+        let brief = Brief { id: WorkerId(70_000), is_shown: true, is_fed: false, input: vec![0, 255] };
         let mut bytes = Vec::new();
         ByBrief::encode(&brief, &mut bytes).unwrap();
         let back: Brief = ByBrief::decode(&bytes).unwrap();

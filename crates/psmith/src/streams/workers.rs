@@ -5,23 +5,27 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use psmith_core::JobId;
 use psmith_core::outcome::Cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, Request};
+use crate::job::retry::Retry;
 use crate::map::hooks::HookAnswer;
 use crate::run::decode::decode_outcome;
 use crate::run::face;
-use crate::run::options::Options;
+use crate::run::options::{OnError, Options};
 use crate::run::run::Run;
 use crate::run::run_event::{RunEvent, Tap, Wants};
 use crate::run::settings::settings;
+use crate::run::submitter::Submitter;
 use crate::streams::context::{Brief, ByBrief, StreamMessage, WorkerCx, WorkerId};
+use crate::streams::feed::Feed;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
@@ -72,12 +76,17 @@ where
         options: Options::of(face::run_workers(n)),
         callee: Arc::new(Callee::new::<_, ByBrief>(Body(f), None)),
         tap: None,
+        feed: None,
+        submitter: None,
+        begun: 0,
         on_engine_error: None,
         input,
         refused,
         stage: WorkersStage::Before,
         left: (1..=n).map(WorkerId).collect(),
         ready: VecDeque::new(),
+        is_shown: false,
+        frame_bytes_max: 0,
         gives: PhantomData,
     }
 }
@@ -134,6 +143,11 @@ pub struct Workers<T> {
     callee: Arc<Callee>,
     /// Sees all events first.
     tap: Option<Tap>,
+    feed: Option<Feed>,
+    /// Hands in workers in place of those that died with an item in hand; `None` once no more are.
+    submitter: Option<Submitter>,
+    /// The number of workers that were handed in.
+    begun: u64,
     on_engine_error: Option<OnEngineError>,
     input: Vec<u8>,
     /// The error of an input that cannot be encoded.
@@ -143,6 +157,8 @@ pub struct Workers<T> {
     left: Vec<WorkerId>,
     /// Failures that wait to be handed out.
     ready: VecDeque<(WorkerId, Failure)>,
+    is_shown: bool,
+    frame_bytes_max: u64,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -199,23 +215,110 @@ impl<T> Workers<T> {
         self
     }
 
+    /// Gives the workers a common queue of items: each goes to the worker that asks next ([`WorkerCx::next`]), in the order
+    /// of the items and of the requests. An item is taken from its iterator when a worker has asked, on a thread of
+    /// psmith's; the iterator may block. The run ends when the queue has ended and all workers have returned.
+    ///
+    /// A worker that dies with an item in hand is tried again with the same item, as
+    /// [`retry`](Workers::retry) says. Without a try left it is a failure that has the item as its
+    /// [`input`](crate::Failure::input), and another process takes the worker's place for the items that follow.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let parse = |mut cx: WorkerCx<u32>| {
+    ///     while let Some(text) = cx.next::<String>() {
+    ///         cx.send(text.parse().unwrap()).unwrap();
+    ///     }
+    /// };
+    /// let texts = ["1", "two", "3"].map(str::to_owned);
+    /// let (good, bad): (Vec<_>, Vec<_>) = run_workers(1, parse).feed(texts).partition(|(_, end)| end.is_ok());
+    /// assert_eq!(good.into_iter().map(|(_, n)| n.unwrap()).collect::<Vec<_>>(), [1, 3]);
+    /// assert_eq!(bad[0].1.as_ref().unwrap_err().input::<String>().as_deref(), Some("two"));
+    /// ```
+    ///
+    /// # Panics
+    /// When the stream ends, if the iterator has panicked: with its panic.
+    pub fn feed<A, I>(mut self, items: I) -> Self
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+        I::IntoIter: Send + 'static,
+    {
+        self.feed = Some(Feed::new(items.into_iter(), self.n));
+        self
+    }
+
     settings!(options);
 
     fn begin(&mut self) -> Result<Run, EngineError> {
         let is_shown = self.tap.is_some();
         let wants = Wants { messages: true, total: Some(self.n.into()), ..Wants::default() };
-        let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, self.tap.take())?;
-        for id in (1..=self.n).map(WorkerId) {
-            let brief = Brief { id, is_shown, input: self.input.clone() };
-            let mut request = Request::new::<Brief, ByBrief>(&self.callee, &brief, run.frame_bytes_max());
-            if let Some(error) = &self.refused {
-                request.refused = Some(Cause::Undecodable(format!("its input: {error}")));
-            }
-            request.label = Some(format!("worker {id}"));
-            submitter.submit(request);
+        let taps = self.tap.take().into_iter().chain(self.feed.as_ref().map(Feed::tap)).collect();
+        let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, taps)?;
+        (self.is_shown, self.frame_bytes_max) = (is_shown, run.frame_bytes_max());
+        if let Some(feed) = &mut self.feed {
+            feed.begin(&submitter)?;
         }
-        submitter.close();
+        self.submitter = Some(submitter);
+        (1..=self.n).map(WorkerId).for_each(|id| self.hand_in(id));
+        self.close_if_done();
         Ok(run)
+    }
+
+    /// Hands a worker in, the first of its number or one in place of another.
+    fn hand_in(&mut self, id: WorkerId) {
+        let Some(submitter) = &self.submitter else { return };
+        let brief =
+            Brief { id, is_shown: self.is_shown, is_fed: self.feed.is_some(), input: self.input.clone() };
+        let mut request = Request::new::<Brief, ByBrief>(&self.callee, &brief, self.frame_bytes_max);
+        if let Some(error) = &self.refused {
+            request.refused = Some(Cause::Undecodable(format!("its input: {error}")));
+        }
+        request.label = Some(format!("worker {id}"));
+        request.index = Some(u64::from(id.0) - 1);
+        self.begun += 1;
+        request.mailbox = self.feed.as_ref().map(|feed| feed.mailbox(id, JobId(self.begun)));
+        submitter.submit(request);
+    }
+
+    /// Closes the run when no worker will be handed in any more.
+    fn close_if_done(&mut self) {
+        if (self.feed.is_none() || self.left.is_empty())
+            && let Some(submitter) = self.submitter.take()
+        {
+            submitter.close();
+        }
+    }
+
+    /// Handles the end of a worker; returns its failure, if that is to be told.
+    fn end(&mut self, id: WorkerId, ended: Result<(), Failure>) -> Option<Failure> {
+        self.left.retain(|left| *left != id);
+        let Some(feed) = &self.feed else { return ended.err() };
+        let in_hand = feed.end(id);
+        self.ready.extend(feed.failures(false));
+        let mut told = ended.err();
+        let is_ended = matches!(&self.stage, WorkersStage::Running(run) if run.is_ended());
+        let goes_on = !is_ended && self.options.after_error() == OnError::Continue;
+        if told.is_some() && !goes_on {
+            feed.stop();
+        }
+        if let (Some(failure), Some(item)) = (&mut told, in_hand) {
+            let tries = self.options.retry.as_ref().map_or(1, Retry::number);
+            if goes_on && failure.attempts >= tries && item.tries < tries && !failure.quarantined {
+                // The tries were spent on items before this one, which has some left.
+                feed.put_back(item);
+                told = None;
+            } else {
+                failure.input = Some(feed.input(&item));
+            }
+            if goes_on && feed.may_have_more() {
+                self.left.push(id);
+                self.hand_in(id);
+            }
+        }
+        self.close_if_done();
+        told
     }
 
     /// Ends all workers that have not ended as failures, for an error of psmith's own.
@@ -256,12 +359,19 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
             match run.next() {
                 Err(error) => self.give_up(&error),
                 // Dropped here, it has ended: nothing is waited for.
-                Ok(None) => self.stage = WorkersStage::Over,
+                Ok(None) => {
+                    self.stage = WorkersStage::Over;
+                    let Some(feed) = &self.feed else { continue };
+                    self.ready.extend(feed.failures(true));
+                    if let Some(payload) = feed.panicked() {
+                        resume_unwind(payload);
+                    }
+                }
                 Ok(Some(RunEvent::Message(job, bytes, body))) => {
                     let id = id_of(job.index);
                     match decode_message::<T>(&bytes[body..]) {
                         Ok(StreamMessage::Value(value)) => return Some((id, Ok(value))),
-                        Ok(StreamMessage::Row(_)) => {}
+                        Ok(StreamMessage::Row(_) | StreamMessage::Next(_)) => {}
                         Err(error) => {
                             let cause = Cause::Undecodable(format!("its message: {error}"));
                             let mut failure = Failure::new(cause, job.index);
@@ -272,9 +382,9 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 }
                 Ok(Some(RunEvent::Done(finished))) => {
                     let id = id_of(finished.job.index);
-                    self.left.retain(|left| *left != id);
                     let decode = <ByBrief as Codec<()>>::decode;
-                    if let Err(failure) = decode_outcome(*finished, self.options.output, decode) {
+                    let ended = decode_outcome(*finished, self.options.output, decode);
+                    if let Some(failure) = self.end(id, ended) {
                         return Some((id, Err(failure)));
                     }
                 }
