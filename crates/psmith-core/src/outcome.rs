@@ -71,7 +71,7 @@ pub enum Exit {
 }
 
 /// The resources that an attempt used: its process and the descendants it waited for, or its whole group where
-/// [`Usage::whole_group`] says so.
+/// [`Usage::whole_group`] says so. All zeros: that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// CPU time in user mode.

@@ -50,4 +50,5 @@ pub mod stack_overflow;
 pub mod subreaper;
 pub mod terminal;
 pub mod trace;
+pub mod usage;
 pub mod wait;

@@ -23,7 +23,7 @@ where
     let job = psmith::cx().expect("inside a job").job_id();
     let mut bytes = Vec::new();
     Described::encode(value, &mut bytes).unwrap();
-    let message = written(&FromWorker::Done { job, pid, how: CallEnd::Value });
+    let message = written(&FromWorker::Done { job, pid, how: CallEnd::Value, usage: None });
     [beginning(&message, &bytes), bytes].concat()
 }
 

@@ -208,7 +208,7 @@ fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     assert_eq!(failure.exit, Some(Exit::Signal { signal: 9, core_dumped: false }));
     assert_eq!(failure.stderr_tail, b"last words\n");
     assert_eq!(failure.attempts, 1);
-    assert!(failure.pid > 0 && failure.usage.max_rss_bytes > 0);
+    assert!(failure.pid > 0 && failure.usage.unwrap().max_rss_bytes > 0);
     assert_eq!(failure.to_string(), "job #1 (()): killed by SIGKILL");
 }
 

@@ -91,4 +91,9 @@ pub(crate) const FEATURES: &[(&str, &str, &str)] = &[
     ("U-47", "caller-untouched", "the caller is untouched by what jobs do to their process"),
     ("U-48", "live-output", "output while jobs run, by whole lines that name their job"),
     ("U-49", "output-told", "output that cannot be kept or passed on is told and counted, within a bound"),
+    (
+        "U-50",
+        "usage-of-its-own",
+        "what a failed job used itself, in a reused worker too, or that it is not known",
+    ),
 ];

@@ -10,7 +10,10 @@
     reason = "each message says what it is, and its fields are named after what they carry"
 )]
 
+use std::time::Duration;
+
 use psmith_core::Cause;
+use psmith_core::outcome::Usage;
 use serde::{Deserialize, Serialize};
 
 use crate::function::registry::Function;
@@ -19,7 +22,7 @@ use crate::function::registry::Function;
 pub const MAGIC: u32 = 0x7073_7766;
 
 /// The version of the protocol, raised with every change of a message.
-pub const PROTOCOL: u16 = 7;
+pub const PROTOCOL: u16 = 8;
 
 /// The most bytes of a text that a worker sends: what a job failed with, or the worker's name. A longer one is cut.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -124,11 +127,13 @@ pub enum FromWorker {
     Began { job: u64 },
     /// The end of the job. Body: the value, if there is one. `pid` is read anew: a copy of the worker that the job
     /// forked has its channel, but must not answer for it.
-    Done { job: u64, pid: u32, how: CallEnd },
+    /// `usage`: what a job that failed has used, where that is known; of an only job the kernel tells it.
+    Done { job: u64, pid: u32, how: CallEnd, usage: Option<CallUsage> },
     /// The end of the batch that begins with this job: this many values are in the region; `then` is the end of one job
     /// more that did not end with a plain value in the region, if there was one. Body: its value, if it has one. The
     /// jobs after it were not begun. `nanos`: the time that the whole batch took.
-    BatchDone { job: u64, pid: u32, values: u32, then: Option<CallEnd>, nanos: u64 },
+    /// `usage`: what `then` has used, where that is known.
+    BatchDone { job: u64, pid: u32, values: u32, then: Option<CallEnd>, nanos: u64, usage: Option<CallUsage> },
     /// The job's progress; `total` 0: unknown.
     Progress { job: u64, done: u64, total: u64 },
     /// A message from the job. Body: encoded by the default codec.
@@ -175,6 +180,30 @@ impl FromWorker {
             | FromWorker::Nests
             | FromWorker::Overflowed
             | FromWorker::Panicked { .. } => None,
+        }
+    }
+}
+
+/// The resources that a call has used, of those that end with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallUsage {
+    pub user_us: u64,
+    pub system_us: u64,
+    pub max_rss_bytes: u64,
+}
+
+impl CallUsage {
+    pub(crate) fn of(user: Duration, system: Duration, max_rss_bytes: u64) -> CallUsage {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        CallUsage { user_us: micros(user), system_us: micros(system), max_rss_bytes }
+    }
+
+    pub fn usage(self) -> Usage {
+        Usage {
+            user: Duration::from_micros(self.user_us),
+            system: Duration::from_micros(self.system_us),
+            max_rss_bytes: self.max_rss_bytes,
+            whole_group: false,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use psmith_sys::shared::SharedMapping;
 
+use crate::channel::messages::CallUsage;
 use crate::function::packed;
 
 /// The size of a region; most of it is never touched where results are short.
@@ -21,6 +22,9 @@ const CLAIM: usize = 0;
 const DONE: usize = 8;
 /// Index of the flag that the host has read what the worker wrote, or is about to.
 const READ: usize = 16;
+/// Index of what the worker had used before its job or batch: CPU time in user mode and in the kernel, in microseconds,
+/// each with one added (0: it is not known).
+const USED: usize = 17;
 const RESULTS: usize = 24;
 
 /// A worker's region, as seen from either side.
@@ -86,6 +90,13 @@ impl SharedRegion {
         halves(self.get(CLAIM)).0
     }
 
+    /// Returns what the worker had used before it began its job or batch, if it has told.
+    pub fn used_before(&self) -> Option<CallUsage> {
+        let user_us = self.get(USED).checked_sub(1)?;
+        let system_us = self.get(USED + 1).checked_sub(1)?;
+        Some(CallUsage { user_us, system_us, max_rss_bytes: 0 })
+    }
+
     /// Takes back the jobs that are not begun, but for the first `least`; returns how many stay the worker's.
     pub fn take_back(&self, least: u32) -> u32 {
         let Some(claim) = self.at(CLAIM) else { return 0 };
@@ -145,6 +156,12 @@ impl SharedRegion {
     }
 
     // The worker's side.
+
+    /// Notes what the worker has used before a job or batch that it is about to begin.
+    pub fn set_used_before(&self, usage: CallUsage) {
+        self.set(USED, usage.user_us.saturating_add(1));
+        self.set(USED + 1, usage.system_us.saturating_add(1));
+    }
 
     /// Begins the next job and returns its place in the batch; `None` if there is none, or no longer.
     #[inline]

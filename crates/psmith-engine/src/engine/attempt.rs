@@ -36,6 +36,8 @@ pub(crate) struct Running {
     pub(crate) kept: OutputKept,
     pub(crate) lease: SlotLease,
     pub(crate) keeper: Option<Link>,
+    /// True for a worker that does several jobs: what its group has used says nothing of one of them.
+    pub(crate) reused: bool,
     /// The channel of a function worker; `None` for a command.
     pub(crate) channel: Option<WorkerChannel>,
     /// Signals that were requested before the process was known.
@@ -104,6 +106,7 @@ impl Running {
             kept: OutputKept::ALL,
             lease: SlotLease::default(),
             keeper: None,
+            reused: false,
             channel: None,
             pending: Vec::new(),
             stopped: false,

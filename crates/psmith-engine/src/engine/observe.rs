@@ -386,7 +386,7 @@ impl<H: Handler> Engine<H> {
         let event = Event::Exited {
             attempt: running.id,
             exit,
-            usage: running.lease.usage(usage),
+            usage: if running.reused { usage } else { running.lease.usage(usage) },
             evidence: running.lease.evidence(),
             alive,
             output_open: running.output_open(),

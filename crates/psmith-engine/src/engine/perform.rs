@@ -124,6 +124,7 @@ impl<H: Handler> Engine<H> {
         let worker = match &launch {
             Launch::Command(_) => None,
             Launch::Worker(start) => {
+                running.reused = !start.single;
                 let (channel, spawn) = self.open_channel(running, start.clone())?;
                 given.push(channel);
                 Some(spawn)

@@ -18,6 +18,7 @@ use crate::worker::context::HostChannel;
 use crate::worker::process_state;
 use crate::worker::serve::{end_copy_of, end_of_call, limited_to_frame};
 use crate::worker::syscall_threshold::SyscallThreshold;
+use crate::worker::usage_meter::UsageMeter;
 
 /// Runs the jobs of a batch as far as the region allows, and reports how that ended. `first` is the first of the jobs.
 /// Returns whether one of them took long enough to have changed something in the process.
@@ -27,6 +28,7 @@ pub(super) fn work(
     first: &JobRequest,
     (bytes, body): (Vec<u8>, usize),
     set_up: &[Function],
+    meter: &mut UsageMeter,
 ) -> io::Result<bool> {
     let own = std::process::id();
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
@@ -35,9 +37,11 @@ pub(super) fn work(
     let mut call = Call::several(bytes, body);
     let mut values = 0;
     let mut then = None;
+    let mut is_first = false;
     let mut threshold = SyscallThreshold::for_batch();
     context::begin(channel, first);
     context::take_sent();
+    meter.begin(began, Some(region));
     while let Some(place) = region.begin_next() {
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
@@ -76,6 +80,7 @@ pub(super) fn work(
             continue;
         }
         let answer = std::mem::replace(&mut call.answer, CallResult::Pending);
+        is_first = place == 0;
         then = Some(limited_to_frame(end_of_call(ended, answer), channel.bytes_max()));
         break;
     }
@@ -84,6 +89,8 @@ pub(super) fn work(
     context::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
-    channel.send(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
+    let failed = then.as_ref().is_some_and(|how| *how != CallEnd::Value);
+    let usage = if failed && is_first { meter.used() } else { None };
+    channel.send(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos, usage }, &value)?;
     Ok(threshold.was_long())
 }

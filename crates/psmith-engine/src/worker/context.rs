@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, beginning, send_blocking};
-use crate::channel::messages::{CallEnd, FromWorker, JobRequest, Receiver, ToWorker, written};
+use crate::channel::messages::{CallEnd, CallUsage, FromWorker, JobRequest, Receiver, ToWorker, written};
 use crate::function::described::Described;
 use crate::scratch;
 use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
@@ -71,8 +71,14 @@ impl HostChannel {
         last_words::speaks(|| send_blocking(&self.socket, &written(message), body))
     }
 
-    pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {
-        self.send(&FromWorker::Done { job, pid: own_pid(), how }, value)
+    pub(super) fn answer(
+        &self,
+        job: u64,
+        how: CallEnd,
+        value: &[u8],
+        usage: Option<CallUsage>,
+    ) -> io::Result<()> {
+        self.send(&FromWorker::Done { job, pid: own_pid(), how, usage }, value)
     }
 }
 

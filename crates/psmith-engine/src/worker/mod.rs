@@ -9,6 +9,7 @@
 //! - [`state`]: values that a worker keeps between jobs
 //! - `process_state`: changes that a job left in its process
 //! - `syscall_threshold`: whether a short job may have called the kernel
+//! - `usage_meter`: what a job has used
 //! - [`panics`]: the place of a panic, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
@@ -24,5 +25,6 @@ mod serve;
 pub mod set_up;
 pub mod state;
 mod syscall_threshold;
+mod usage_meter;
 
 pub(crate) use serve::{MARKER, executed, forked, prepare};

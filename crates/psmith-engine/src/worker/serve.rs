@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use psmith_sys::shared::SharedMapping;
 use psmith_sys::{abort, signals, socket, stack_overflow, subreaper};
@@ -23,6 +24,7 @@ use crate::worker::process_state;
 use crate::worker::set_up;
 use crate::worker::set_up::SetUpFailure;
 use crate::worker::syscall_threshold::SyscallThreshold;
+use crate::worker::usage_meter::UsageMeter;
 
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
@@ -121,6 +123,7 @@ fn serve_jobs(
     let ours = Credentials::new(nonce);
     channel.send(&FromWorker::Hello { credentials: ours, pid: own_pid() }, &[])?;
     let mut to_set_up = Vec::new();
+    let mut meter = UsageMeter::default();
     let mut agreed = false;
     loop {
         let Some((message, frame)) = channel.next_control_message()? else { return Ok(()) };
@@ -145,7 +148,8 @@ fn serve_jobs(
             ToWorker::Job(request) => {
                 let set_up = std::mem::take(&mut to_set_up);
                 let last = request.last;
-                let was_long = work(&channel, region.as_ref(), request, frame.bytes, frame.body, set_up)?;
+                let was_long =
+                    work(&channel, region.as_ref(), request, (frame.bytes, frame.body), set_up, &mut meter)?;
                 if last {
                     return Ok(());
                 }
@@ -157,8 +161,14 @@ fn serve_jobs(
             ToWorker::Batch(first, _) => {
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
                 let set_up = std::mem::take(&mut to_set_up);
-                let was_long =
-                    crate::worker::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
+                let was_long = crate::worker::batch::work(
+                    &channel,
+                    region,
+                    &first,
+                    (frame.bytes, frame.body),
+                    &set_up,
+                    &mut meter,
+                )?;
                 if was_long && !process_state::are_removed() {
                     crate::worker::state::exit();
                     return Ok(());
@@ -189,17 +199,20 @@ fn work(
     channel: &Arc<HostChannel>,
     region: Option<&SharedRegion>,
     request: JobRequest,
-    bytes: Vec<u8>,
-    body: usize,
+    (bytes, body): (Vec<u8>, usize),
     set_up: Vec<Function>,
+    meter: &mut UsageMeter,
 ) -> io::Result<bool> {
     let job = request.job;
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
     let entries = found.and_then(|set_up| Ok((set_up, request.function.find()?)));
     let (set_up, entry) = match entries {
         Ok(entries) => entries,
-        Err(reason) => return channel.answer(job, CallEnd::Undecodable(reason), &[]).map(|()| false),
+        Err(reason) => return channel.answer(job, CallEnd::Undecodable(reason), &[], None).map(|()| false),
     };
+    if !request.last {
+        meter.begin(Instant::now(), region);
+    }
     if let Some(region) = region {
         // The host reads the region when it wants to know.
         let _ = region.begin_next();
@@ -226,7 +239,7 @@ fn work(
     end_copy_of(own);
     // What it printed must be there before its end is reported.
     let _ = io::stdout().flush();
-    let answered = answer(channel, job, ended, call);
+    let answered = answer(channel, job, ended, call, (!request.last).then_some(&*meter));
     context::end();
     answered.map(|()| was_long)
 }
@@ -250,9 +263,16 @@ pub(super) fn own_pid() -> u32 {
 }
 
 /// Reports how a call ended.
-fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
+fn answer(
+    channel: &HostChannel,
+    job: u64,
+    ended: std::thread::Result<()>,
+    call: Call,
+    meter: Option<&UsageMeter>,
+) -> io::Result<()> {
     let (how, value) = limited_to_frame(end_of_call(ended, call.answer), channel.bytes_max());
-    channel.answer(job, how, &value)
+    let usage = meter.filter(|_| how != CallEnd::Value).and_then(UsageMeter::used);
+    channel.answer(job, how, &value, usage)
 }
 
 /// Returns how a call ended, with its value.

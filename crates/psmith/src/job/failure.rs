@@ -45,8 +45,10 @@ pub struct FailureDetails {
     pub exit: Option<Exit>,
     /// The process of the last attempt, as it was; 0 if there was none.
     pub pid: u32,
-    /// The resources that the last attempt used.
-    pub usage: Usage,
+    /// The resources that the last attempt used, as far as that is known: with reused workers
+    /// ([`Isolation::Reuse`](crate::Isolation::Reuse)) those between its begin and its end, the CPU time to a
+    /// millisecond. `None` where there was no process, and for a short job that a worker was given together with others.
+    pub usage: Option<Usage>,
     /// The attempts before the last one, oldest first.
     pub earlier: Vec<AttemptSummary>,
     /// The last bytes that the last attempt wrote to standard output, where they are kept
@@ -120,7 +122,7 @@ impl Failure {
             attempts: 0,
             exit: None,
             pid: 0,
-            usage: Usage::default(),
+            usage: None,
             earlier: Vec::new(),
             stdout_tail: Vec::new(),
             stderr_tail: Vec::new(),
@@ -143,7 +145,7 @@ impl Failure {
         if let Some(last) = outcome.last {
             failure.exit = last.exit;
             failure.pid = last.pid;
-            failure.usage = last.usage;
+            failure.usage = Some(last.usage).filter(|usage| *usage != Usage::default());
         }
         failure
     }

@@ -32,7 +32,8 @@ fn in_words(face: Face, workers: &str) -> String {
         [] => format!("It serves all of {options}."),
         _ => format!("Of {options} it does not serve {unserved}."),
     };
-    format!("Defaults: {workers}, {isolation}, and {then}. {serves}")
+    let output = if face.output == Output::Lines { "output passed on line by line, " } else { "" };
+    format!("Defaults: {workers}, {isolation}, {output}and {then}. {serves}")
 }
 
 /// Returns the documentation in a source, without its line ends.

@@ -15,7 +15,7 @@ use crate::run::queue::NextJobs;
 use crate::run::reused::{ReusedDriver, ReusedJob};
 use crate::run::run_event::RunEvent;
 use psmith_engine::channel::frame::Body;
-use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
+use psmith_engine::channel::messages::{CallEnd, CallUsage, FromWorker, JobRequest, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
 
 /// Limit of the bytes of inputs in a batch: they go by the socket, which should take them at once.
@@ -147,13 +147,17 @@ impl ReusedDriver {
         message: WorkerMessage,
         reply: &mut HandlerReply,
     ) {
-        let WorkerMessage { message: FromWorker::BatchDone { job, values, then, nanos, .. }, bytes, body } =
-            message
+        let WorkerMessage {
+            message: FromWorker::BatchDone { job, values, then, nanos, usage, .. },
+            bytes,
+            body,
+        } = message
         else {
             return;
         };
         let most = self.pool.results_max(worker);
         let Some(reused) = self.workers.get_mut(worker) else { return };
+        reused.usage = usage.map(CallUsage::usage);
         let whole = most.map_or(0, |most| reused.read_results(values.min(most)));
         let has_body = then.as_ref().is_some_and(CallEnd::has_body);
         let ended_by = then.is_some();

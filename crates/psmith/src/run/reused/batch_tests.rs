@@ -97,7 +97,7 @@ impl Harness {
 
     /// Sends the worker's last message of a batch; returns its violation of the protocol, if it is one.
     fn answer(&mut self, at: AttemptSlot, job: u64, values: u32, then: Option<CallEnd>) -> Option<String> {
-        let message = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1 };
+        let message = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1, usage: None };
         let mut reply = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };
         let message = WorkerMessage { message, bytes: Vec::new(), body: 0 };

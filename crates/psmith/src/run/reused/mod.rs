@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::action::Notice;
-use psmith_core::outcome::{Outcome, SpawnFailure};
+use psmith_core::outcome::{Outcome, SpawnFailure, Usage};
 use psmith_core::policy::{Order, TermSeq};
 use psmith_core::worker_pool::{
     PoolAction, PoolEvent, PoolPolicy, Received, ToStart, WorkerKey, WorkerPool, WorkerReport,
@@ -50,7 +50,7 @@ use crate::run::reused::worker::ReusedWorker;
 use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
-use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest};
+use psmith_engine::channel::messages::{CallEnd, CallUsage, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
@@ -110,6 +110,8 @@ struct ReusedJob {
     /// The last attempt whose start was shown.
     shown_attempt: u32,
     output: AttemptOutput,
+    /// What its last attempt used, as far as that is known; `None` if the outcome itself says it.
+    usage: Option<Usage>,
     outcome: Option<Box<Outcome>>,
 }
 
@@ -180,7 +182,8 @@ impl ReusedDriver {
 
     /// Handles a worker's report that its job is over.
     fn on_done(&mut self, worker: WorkerKey, message: WorkerMessage, reply: &mut HandlerReply) {
-        let WorkerMessage { message: FromWorker::Done { job: number, how, .. }, bytes, body } = message
+        let WorkerMessage { message: FromWorker::Done { job: number, how, usage, .. }, bytes, body } =
+            message
         else {
             return;
         };
@@ -192,6 +195,9 @@ impl ReusedDriver {
                 judgement = judged(&job.request, &bytes[body..]);
             }
             job.value = how.has_body().then_some((bytes, body));
+            if let Some(reused) = self.workers.get_mut(worker) {
+                reused.usage = usage.map(CallUsage::usage);
+            }
             if judgement != Judgement::Go {
                 self.shared.lock().first.decided.get_or_insert(JobId(number));
             }
@@ -224,6 +230,7 @@ impl ReusedJob {
             start_reported: false,
             shown_attempt: 0,
             output: AttemptOutput::default(),
+            usage: None,
             outcome: None,
         }
     }

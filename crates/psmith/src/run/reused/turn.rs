@@ -158,6 +158,9 @@ impl ReusedDriver {
             reused.pid = last.pid;
         }
         let usage = last.map(|last| last.usage).unwrap_or_default();
+        if let Some(reused) = self.workers.get_mut(worker) {
+            reused.on_used(usage);
+        }
         let found = self.progress_of(worker);
         let verdict = outcome.verdict;
         self.handle_event(PoolEvent::Ended { worker, verdict, exit, usage, found }, now);
@@ -263,12 +266,13 @@ impl ReusedDriver {
     /// Moves the output of a worker to its job.
     fn on_output(&mut self, worker: WorkerKey, job: JobId) {
         if let (Some(reused), Some(job)) = (self.workers.get_mut(worker), self.jobs.get_mut(job)) {
+            job.usage = reused.take_usage();
             job.output = reused.take_output();
             job.pid = reused.pid;
         }
     }
 
-    fn on_outcome(&mut self, id: JobId, jobs: &Range<u64>, outcome: Box<Outcome>) {
+    fn on_outcome(&mut self, id: JobId, jobs: &Range<u64>, mut outcome: Box<Outcome>) {
         let cut_short = matches!(outcome.verdict, Err(Cause::Cancelled));
         if outcome.verdict.is_err() && !cut_short {
             self.shared.on_failed(JobId(jobs.start + 1));
@@ -277,6 +281,9 @@ impl ReusedDriver {
             self.outcomes.insert(id, outcome);
             return;
         };
+        if let (Some(usage), Some(last)) = (job.usage, &mut outcome.last) {
+            last.usage = usage;
+        }
         // Where a run is observed there are no batches.
         let (job_ref, refused) = (job.job_ref(), job.request.refused.as_ref());
         let ended = || FinishedJob { job: &job_ref, outcome: &outcome, refused, output: &job.output };

@@ -5,10 +5,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use psmith_core::outcome::Usage;
 use psmith_core::worker_pool::BatchProgress;
 use psmith_sys::shared::SharedMapping;
 
 use crate::job::job::JobRef;
+use psmith_engine::channel::messages::CallUsage;
 use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
 use psmith_engine::handler::{AttemptOutput, OutputKept};
 use psmith_engine::spool::MEMORY_BYTES_MAX;
@@ -28,6 +30,8 @@ pub(crate) struct ReusedWorker {
     values: ResultValues,
     /// The frame that reported the end of its batch, and the offset in it of the value of the job that ended the batch.
     pub(crate) value: Option<(Vec<u8>, usize)>,
+    /// What the job that it did last has used, where that is known.
+    pub(crate) usage: Option<Usage>,
     /// Output of a process for one attempt alone; `None` for a reused worker.
     pub(crate) alone_output: Option<AttemptOutput>,
     /// Output of a reused worker since it was last taken.
@@ -57,6 +61,7 @@ impl ReusedWorker {
     /// Prepares the shared memory for a batch of this many jobs.
     pub(crate) fn prepare(&mut self, jobs: u32) {
         (self.cursor, self.values) = (ResultCursor::default(), ResultValues::default());
+        self.usage = None;
         if let Some(region) = &self.region {
             region.prepare(jobs);
         }
@@ -102,6 +107,25 @@ impl ReusedWorker {
             // What cannot be kept is counted.
             let _ = self.output.keep(stream, bytes, kept, (&mut MEMORY_BYTES_MAX.clone(), dir));
         }
+    }
+
+    /// Notes what the process has used in all, at its end. How much of that is the job's is known if that was the first
+    /// of a batch, or the only one.
+    pub(crate) fn on_used(&mut self, all: Usage) {
+        let Some(region) = self.region.as_ref().filter(|region| region.begun() == 1) else { return };
+        // A job that has reported its end has told it.
+        if let (None, Some(before)) = (self.usage, region.used_before().map(CallUsage::usage)) {
+            let (user, system) =
+                (all.user.saturating_sub(before.user), all.system.saturating_sub(before.system));
+            self.usage = Some(Usage { user, system, ..all });
+        }
+    }
+
+    /// Returns what the last job of a reused worker has used: zeros if that is not known. `None` for a process of one
+    /// attempt alone, of which the kernel tells it.
+    pub(crate) fn take_usage(&mut self) -> Option<Usage> {
+        let usage = self.usage.take().unwrap_or_default();
+        self.alone_output.is_none().then_some(usage)
     }
 
     /// Takes its output since the last call.
