@@ -137,6 +137,8 @@ mod compile_fail;
 mod job;
 mod lock;
 mod map;
+#[cfg(doctest)]
+mod migrating;
 mod observe;
 mod pool;
 mod run;
