@@ -127,9 +127,28 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
     Ok((soft, limit.hard))
 }
 
+/// Returns the number of descriptors that this process has open, where the kernel tells (Linux 6.2 and later).
+#[must_use]
+pub fn open_files() -> Option<u64> {
+    let size = rustix::fs::stat("/proc/self/fd").ok()?.st_size;
+    u64::try_from(size).ok().filter(|count| *count > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_files_are_counted_as_they_are_listed() {
+        let Some(_) = open_files() else { return };
+        // Other tests of this process open files, too.
+        let counted = (0..1000).any(|_| {
+            // The listing's own is one of them.
+            let listed = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
+            open_files() == Some(listed)
+        });
+        assert!(counted);
+    }
 
     #[test]
     fn limits_are_read_and_set() {

@@ -10,6 +10,7 @@ use psmith_sys::{pidfd, proc_tree};
 
 use crate::engine::cgroup_slots::SlotLease;
 use crate::engine::channels::WorkerChannel;
+use crate::engine::descriptors::Counted;
 use crate::engine::handler::{AttemptOutput, Live, OutputKept};
 use crate::engine::spool::Spool;
 use crate::limits::LimitsInForce;
@@ -28,6 +29,8 @@ pub(crate) struct Running {
     /// The limits of its own job, in place of the run's.
     pub(crate) limits: Option<Arc<LimitsInForce>>,
     pub(crate) pid: u32,
+    /// From the order to start it to the report.
+    pub(crate) awaited: Option<Counted>,
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) pipes: [Option<Pipe>; 2],
     pub(crate) live: Live,
@@ -99,6 +102,7 @@ impl Running {
             memory_bytes: None,
             limits: None,
             pid: 0,
+            awaited: None,
             pidfd: None,
             pipes: [None, None],
             live,

@@ -18,6 +18,7 @@
 //! - `output`, [`spool`]: the store for output that waits
 //! - `channels`: the channels to workers
 //! - `stack_samples`: the requests for stack samples
+//! - `descriptors`: what all runs of this process share
 //!
 //! Reactions:
 //!
@@ -35,6 +36,7 @@ mod attempts;
 mod cgroup_slots;
 mod channels;
 pub(crate) mod clock;
+mod descriptors;
 mod dispatch;
 pub mod error;
 pub mod handler;
@@ -154,6 +156,9 @@ pub struct Engine<H: Handler> {
     samples: StackSamples,
     /// Those of this process when the warden was started, which has them.
     credentials: Credentials,
+    /// The number of descriptors that this process may have.
+    nofile: u64,
+    _counted: descriptors::Counted,
 }
 
 /// A job between acceptance and delivery.
@@ -232,6 +237,8 @@ impl<H: Handler> Engine<H> {
             state: RunState::new(),
             samples: StackSamples::default(),
             credentials,
+            nofile: nofile_now,
+            _counted: descriptors::Counted::engine(),
         })
     }
 

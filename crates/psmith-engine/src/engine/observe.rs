@@ -181,6 +181,7 @@ impl<H: Handler> Engine<H> {
         if let Some(running) = self.attempts.get_mut(slot) {
             // Closing it takes it out of the poll set.
             running.channel = None;
+            running.awaited = None;
             running.exited = true;
             running.tree_empty = true;
         }
@@ -301,6 +302,7 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.pid = pid;
         running.pidfd = pidfd;
+        running.awaited = None;
         let (id, slot_id, generation) = (running.id, running.slot, running.generation);
         let pending = std::mem::take(&mut running.pending);
         self.attempts.note_begun((slot, generation));

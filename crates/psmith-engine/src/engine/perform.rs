@@ -16,6 +16,7 @@ use crate::command::{Launch, Numbers};
 use crate::containment::Containment;
 use crate::descendants;
 use crate::engine::attempt::Running;
+use crate::engine::descriptors::{self, Counted};
 use crate::engine::handler::{
     AttemptOutput, AttemptSlot, Delivery, Ending, EngineEvent, Handler, Live, Taken as Delivered,
 };
@@ -150,6 +151,11 @@ impl<H: Handler> Engine<H> {
             dir: running.dir.as_deref(),
             rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
         };
+        running.awaited = Some(Counted::report());
+        if self.attempts.iter().next().is_some() {
+            // The only one is always tried.
+            descriptors::check(self.nofile, &given)?;
+        }
         let fds: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
         self.warden.try_send(&self.epoll, &ToWarden::Start(start), &fds)
     }
