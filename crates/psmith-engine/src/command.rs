@@ -232,7 +232,7 @@ pub struct WorkerStart {
     /// The longest frame on the worker's channel.
     pub frame_bytes_max: u64,
     /// The functions that the worker calls before its first job.
-    pub set_up: Vec<crate::function::registry::Function>,
+    pub first_calls: Vec<crate::function::first_call::FirstCall>,
     /// True if it has one job, which is known already.
     pub single: bool,
     /// The memory that it shares with its host.

@@ -6,14 +6,15 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::function::call::set_up_entry;
-use crate::function::registry::Function;
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::function::first_call::{FirstCall, set_up_entry, set_up_with_entry};
 use crate::{warden, worker};
 
 psmith_sys::link_time_entry!(crate::entry::hook);
 
-/// The function that workers call before their first job.
-static SET_UP: Mutex<Option<Result<Function, String>>> = Mutex::new(None);
+/// The call that workers make before their first job.
+static SET_UP: Mutex<Option<Result<FirstCall, String>>> = Mutex::new(None);
 
 fn hook() {
     if let Ok(nonce) = std::env::var(warden::MARKER) {
@@ -30,7 +31,8 @@ fn hook() {
 /// program itself it returns at once; in a warden or a worker it is never reached.
 ///
 /// **Workers never run `main`.** What it sets up (a logger, a panic hook, statics) is missing in job functions, unless
-/// it is set up there: [`Init::worker_setup`].
+/// it is set up there: [`Init::worker_setup`], or [`Init::worker_setup_with`] where that takes what `main` knows.
+/// `std::env::args` in a job gives the arguments of this program, after a first that names the worker.
 ///
 /// ```
 /// psmith::init();
@@ -64,13 +66,35 @@ impl Init {
     /// assert!(GREETING.get().is_none(), "this is not a worker");
     /// ```
     pub fn worker_setup(self, f: fn()) -> Init {
-        let function = Function::of(set_up_entry(f)).map_err(|error| error.to_string());
-        *SET_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(function);
+        *SET_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(FirstCall::new(set_up_entry(f)));
+        self
+    }
+
+    /// Makes every worker call `f` once with this value, before its first job, as [`Init::worker_setup`] does: what
+    /// `main` has found out (a log level, a configuration) is there in workers, too. The value is encoded at this call,
+    /// by the default codec, and decoded in each worker. Of the calls of both methods the last counts.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// static LEVEL: OnceLock<String> = OnceLock::new();
+    ///
+    /// let level = "debug".to_owned();
+    /// psmith::init().worker_setup_with(&level, |level| LEVEL.set(level).expect("called once"));
+    ///
+    /// let levels = psmith::map(0..3, |_: u32| LEVEL.get().cloned()).map(Result::unwrap);
+    /// assert!(levels.eq([level.clone().into(), level.clone().into(), level.into()]));
+    /// ```
+    pub fn worker_setup_with<A: 'static>(self, value: &A, f: fn(A)) -> Init
+    where
+        Described: Codec<A>,
+    {
+        let call = FirstCall::with(set_up_with_entry(f), value);
+        *SET_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         self
     }
 }
 
-/// Returns the function that workers of a run that begins now call first.
-pub fn set_up() -> Option<Result<Function, String>> {
+/// Returns the call that workers of a run that begins now make first.
+pub fn set_up() -> Option<Result<FirstCall, String>> {
     SET_UP.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

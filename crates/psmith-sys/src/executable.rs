@@ -74,6 +74,35 @@ function_pointer!();
 function_pointer!(A);
 function_pointer!(A, B);
 
+/// A function that is lent a value beside its argument.
+pub struct LendingFunction<X, A, R>(pub fn(&X, A) -> R);
+
+impl<X, A, R> Clone for LendingFunction<X, A, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<X, A, R> Copy for LendingFunction<X, A, R> {}
+
+impl<X, A, R> fmt::Debug for LendingFunction<X, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LendingFunction")
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<X: 'static, A: 'static, R: 'static> FunctionPointer for LendingFunction<X, A, R> {
+    fn address(self) -> usize {
+        self.0 as usize
+    }
+
+    unsafe fn at(address: usize) -> Self {
+        // SAFETY: transmute(3) of an address that is, as the caller has to know, the address of such a function.
+        LendingFunction(unsafe { std::mem::transmute::<usize, fn(&X, A) -> R>(address) })
+    }
+}
+
 /// A function, or a closure, that has no size, so that its type alone is the function.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizeless<F>(F);

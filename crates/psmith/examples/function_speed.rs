@@ -5,6 +5,10 @@
 //! - `per-job COUNT [BYTES]`: each in a process of its own, with so much memory touched in this one
 //! - `one-by-one COUNT`: through an idle pool of one worker, each waited for
 //! - `large BYTES`: one argument and one result of this number of bytes
+//! - `raw BYTES`, `bytes BYTES`, `floats BYTES`, `text BYTES`: the same of this type, by the default codec (`raw`: by
+//!   `codec::Raw`), through a worker that has started
+//! - `carried COUNT BYTES`, `shared COUNT BYTES`: this number of jobs that need a value of so many bytes, which each
+//!   item carries, or all jobs share
 
 use std::time::Instant;
 
@@ -17,6 +21,21 @@ fn add(n: u64) -> u64 {
 /// The bytes themselves; asked with none, the most memory that this process ever had, in KiB.
 fn echo(bytes: Vec<u8>) -> Vec<u8> {
     if bytes.is_empty() { peak_kib().to_string().into_bytes() } else { bytes }
+}
+
+/// Returns the seconds that a value takes there and back.
+fn seconds<T: 'static>(job: fn(T) -> Job<T>, value: T, small: T) -> f64 {
+    let pool = Pool::builder().workers(1).output(psmith::Output::Discard).build().unwrap();
+    pool.submit(job(small)).unwrap().wait().unwrap();
+    let began = Instant::now();
+    let back = pool.submit(job(value)).unwrap().wait().unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    drop(back);
+    seconds
+}
+
+fn needs(value: &[u8], n: usize) -> u64 {
+    u64::from(value[n])
 }
 
 fn peak_kib() -> u64 {
@@ -67,6 +86,42 @@ fn main() {
                 of_payload(host),
                 of_payload(worker)
             );
+        }
+        "raw" | "bytes" | "floats" | "text" => {
+            let length = usize::try_from(count).unwrap();
+            let bytes = || (0..length).map(|n| (n * 7) as u8).collect::<Vec<u8>>();
+            let seconds = match words[0].as_str() {
+                "raw" => seconds(|it| Job::by_codec::<psmith::codec::Raw, _>(|it| it, it), bytes(), vec![7]),
+                "bytes" => seconds(|it| Job::new(|it| it, it), bytes(), vec![7]),
+                "floats" => {
+                    let floats = (0..length / 4).map(|n| n as f32 * 0.7).collect::<Vec<f32>>();
+                    seconds(|it| Job::new(|it| it, it), floats, vec![7.0])
+                }
+                _ => seconds(
+                    |it| Job::new(|it: String| it, it),
+                    "some text ".repeat(length / 10),
+                    "some".into(),
+                ),
+            };
+            return println!("{seconds:.6} s");
+        }
+        "carried" | "shared" => {
+            let value = vec![7_u8; usize::try_from(number(2).unwrap_or(0)).unwrap()];
+            began = Instant::now();
+            let items = 0..usize::try_from(count).unwrap();
+            let sum: u64 = if words[0] == "shared" {
+                psmith::map_with(&value, items, |value: &Vec<u8>, n| needs(value, n))
+                    .workers(2)
+                    .map(Result::unwrap)
+                    .sum()
+            } else {
+                let items = items.map(|n| (value.clone(), n));
+                psmith::map(items, |(value, n): (Vec<u8>, usize)| needs(&value, n))
+                    .workers(2)
+                    .map(Result::unwrap)
+                    .sum()
+            };
+            assert_eq!(sum, 7 * count);
         }
         other => return eprintln!("no mode {other}"),
     }

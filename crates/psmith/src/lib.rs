@@ -35,8 +35,9 @@
 //!
 //! - **[`init`] is the first line of `main`.** Workers are copies of a small helper process, the *warden*, which is this
 //!   program executed again; a hook that runs before `main` turns it into what it is to be. **Workers never run `main`**:
-//!   what it sets up (a logger, statics) is missing in jobs, unless [`Init::worker_setup`] does it there.
-//! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value;
+//!   what it sets up (a logger, statics) is missing in jobs, unless [`Init::worker_setup`] or
+//!   [`Init::worker_setup_with`] does it there.
+//! - **A job function captures nothing.** What it needs comes with its item, or once for all jobs ([`map_with`]). It takes one argument and returns a value;
 //!   both travel by serde ([`codec`]). One that returns a `Result` is given to [`try_map`] and its like: there an error
 //!   is the job's failure, whereas in [`map()`] it is a value like any other.
 //! - **A failure is data**: [`Failure`] holds the [`Cause`], the input, the attempts, the usage, the end of standard error.
@@ -48,6 +49,7 @@
 //! |---|---|
 //! | get results in order, as they are asked for | [`map()`]; of a function that may fail: [`try_map`] |
 //! | get results as they come | [`Map::unordered`] |
+//! | give all jobs a model, a configuration, a dictionary | [`map_with`], [`each_with`]; elsewhere [`Options::share`] |
 //! | run for the effect alone, without results | [`each`] |
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
@@ -156,6 +158,7 @@ pub use psmith_core::outcome::{
 pub use psmith_engine::containment::{Containment, Unavailable};
 pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
+pub use psmith_engine::function::shared_value::with_shared;
 pub use psmith_engine::limits::{LimitName, LimitRefused, ResourceLimits, WhyRefused};
 pub use psmith_engine::worker::context::{Cx, cx};
 pub use psmith_engine::worker::mailbox::RecvError;
@@ -171,9 +174,9 @@ pub use job::lost_output::LostOutput;
 pub use job::retry::Retry;
 pub use job::run_summary::{LogLevel, RunSummary};
 pub use lock::{Lock, LockGuard};
-pub use map::each::{Reduce, all, any, each, try_all, try_any, try_each};
+pub use map::each::{Reduce, all, any, each, each_with, try_all, try_any, try_each, try_each_with};
 pub use map::hooks::HookAnswer;
-pub use map::map::{Map, map, try_map};
+pub use map::map::{Map, map, map_with, try_map, try_map_with};
 pub use map::map_iter::MapIter;
 pub use map::run_jobs::{RunJobs, RunJobsIter, run_jobs};
 pub use map::server::{Server, ServerError};

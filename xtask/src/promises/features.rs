@@ -96,4 +96,5 @@ pub(crate) const FEATURES: &[(&str, &str, &str)] = &[
         "usage-of-its-own",
         "what a failed job used itself, in a reused worker too, or that it is not known",
     ),
+    ("U-51", "value-shared-by-jobs", "a value that all jobs share: encoded once, and in each worker once"),
 ];

@@ -67,12 +67,13 @@ pub enum ToWorker {
         credentials: Credentials,
         /// The longest frame that either side sends.
         frame_bytes_max: u64,
-        /// The functions that are called once before the first job.
-        set_up: Vec<Function>,
         /// The secret that authenticates values; `None` where there is none.
         #[cfg(feature = "authenticated")]
         secret: Option<crate::function::authenticated::Secret>,
     },
+    /// A function to be called once before the first job, after those of which messages came before. Body: the value
+    /// that it is given, encoded, if it takes one.
+    First(Function),
     /// A job. Body: its input, encoded.
     Job(JobRequest),
     /// A batch of this many jobs, one after the other; the request is the first one's. Body: the input of each after

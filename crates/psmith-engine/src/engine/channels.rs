@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::Cause;
@@ -152,11 +153,14 @@ impl WorkerChannel {
         let hello = ToWorker::Hello {
             credentials: self.ours,
             frame_bytes_max: self.start.frame_bytes_max,
-            set_up: self.start.set_up.clone(),
             #[cfg(feature = "authenticated")]
             secret: crate::function::authenticated::Secret::of_this_program().ok(),
         };
         self.outbox.push(&written(&hello), Body::None);
+        for call in &self.start.first_calls {
+            let value = call.value.as_ref().map_or(Body::None, |value| Body::Shared(Arc::clone(value)));
+            self.outbox.push(&written(&ToWorker::First(call.function.clone())), value);
+        }
         self.push(messages);
     }
 

@@ -135,6 +135,8 @@ pub struct Surroundings {
     pub tree: TreeLimits,
     /// The directory that the warden removes when this program is gone, after all processes of the run.
     pub scratch: Option<PathBuf>,
+    /// True if workers see the arguments of this program as theirs.
+    pub has_arguments: bool,
     /// The terminal that a job is given; the job then stays in the host's session.
     pub terminal: Option<OwnedFd>,
 }
@@ -187,7 +189,8 @@ impl<H: Handler> Engine<H> {
         let credentials = Credentials::now();
         // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and the warden starts
         // up while the rest is made.
-        let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
+        let warden = Warden::launch(setup.surroundings.has_arguments);
+        let warden = warden.map_err(|error| EngineError::Warden { error, words: String::new() })?;
         match Engine::prepare(handler, setup, nofile, credentials) {
             Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
             Err(error) => {

@@ -75,7 +75,7 @@ impl WardenLink {
     pub(super) fn replace(&mut self, epoll: &Epoll, group_dirs: Vec<Vec<u8>>) -> Result<(), EngineError> {
         self.introduction.again = true;
         self.introduction.group_dirs = group_dirs;
-        let launched = Warden::launch();
+        let launched = Warden::launch(self.surroundings.has_arguments);
         launched
             .map_err(|error| EngineError::Warden { error, words: String::new() })
             .and_then(|warden| self.engage(epoll, warden))

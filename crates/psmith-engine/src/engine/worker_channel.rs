@@ -343,7 +343,7 @@ impl WorkerStart {
             env: Vec::new(),
             dir: None,
             frame_bytes_max: FRAME_BYTES_MAX,
-            set_up: Vec::new(),
+            first_calls: Vec::new(),
             single: false,
             region: None,
         }

@@ -94,6 +94,9 @@ where
             Ok(input) => input,
             Err(error) => return call.answer = CallResult::Undecodable(error),
         };
+        if let Err(error) = F::ready() {
+            return call.answer = CallResult::Undecodable(error);
+        }
         call.answer = match F::of(function).call(input) {
             Err(error) => {
                 let (text, itself) = encode_error::<F, C>(&error);
@@ -159,18 +162,4 @@ where
     fn entry(self) -> (Entry, TypeId) {
         entry::<_, Described>(Plain(self.0))
     }
-}
-
-/// The way in which a function that sets a worker up is called.
-struct SetUp;
-
-impl Trampoline<fn()> for SetUp {
-    fn call(function: fn(), _context: &mut dyn Any) {
-        function();
-    }
-}
-
-/// Returns the entry of a function that sets a worker up.
-pub fn set_up_entry(function: fn()) -> (Entry, TypeId) {
-    (entry_of::<fn(), SetUp>(function), TypeId::of::<SetUp>())
 }

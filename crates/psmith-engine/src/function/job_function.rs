@@ -6,7 +6,10 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::{self, Display};
 
-use psmith_sys::executable::FunctionPointer;
+use psmith_sys::executable::{FunctionPointer, LendingFunction};
+
+use crate::function::codec::CodecError;
+use crate::function::shared_value::with_shared;
 
 /// A function that can be a job's, of one kind or another; made by the faces of the library of what they are given.
 pub trait JobFunction: Copy + 'static {
@@ -27,6 +30,14 @@ pub trait JobFunction: Copy + 'static {
 
     /// Returns the function with this pointer.
     fn of(pointer: Self::Pointer) -> Self;
+
+    /// Checks that what it needs besides its argument is there.
+    ///
+    /// # Errors
+    /// Why it cannot be called.
+    fn ready() -> Result<(), CodecError> {
+        Ok(())
+    }
 
     /// Calls it.
     ///
@@ -79,6 +90,72 @@ impl<A: 'static, R: 'static, E: Display + 'static> JobFunction for Fallible<A, R
     }
 }
 
+/// A function that is lent the value which all jobs share, and whose result is a value.
+pub struct Lending<X, A, R>(pub fn(&X, A) -> R);
+
+impl<X: 'static, A: 'static, R: 'static> JobFunction for Lending<X, A, R> {
+    type Input = A;
+    type Value = R;
+    type Error = Infallible;
+    type Pointer = LendingFunction<X, A, R>;
+
+    fn pointer(self) -> LendingFunction<X, A, R> {
+        LendingFunction(self.0)
+    }
+
+    fn of(pointer: LendingFunction<X, A, R>) -> Lending<X, A, R> {
+        Lending(pointer.0)
+    }
+
+    fn ready() -> Result<(), CodecError> {
+        is_shared::<X>()
+    }
+
+    fn call(self, input: A) -> Result<R, Infallible> {
+        Ok(lent(|value| self.0(value, input)))
+    }
+}
+
+/// A function that is lent the value which all jobs share, and returns a `Result`.
+pub struct LendingFallible<X, A, R, E>(pub fn(&X, A) -> Result<R, E>);
+
+impl<X: 'static, A: 'static, R: 'static, E: Display + 'static> JobFunction for LendingFallible<X, A, R, E> {
+    type Input = A;
+    type Value = R;
+    type Error = E;
+    type Pointer = LendingFunction<X, A, Result<R, E>>;
+
+    fn pointer(self) -> LendingFunction<X, A, Result<R, E>> {
+        LendingFunction(self.0)
+    }
+
+    fn of(pointer: LendingFunction<X, A, Result<R, E>>) -> LendingFallible<X, A, R, E> {
+        LendingFallible(pointer.0)
+    }
+
+    fn ready() -> Result<(), CodecError> {
+        is_shared::<X>()
+    }
+
+    fn call(self, input: A) -> Result<R, E> {
+        lent(|value| self.0(value, input))
+    }
+}
+
+fn is_shared<X: 'static>() -> Result<(), CodecError> {
+    match with_shared(|_: &X| ()) {
+        Some(()) => Ok(()),
+        None => Err(CodecError::new(format!(
+            "its function takes a `{}` that all jobs share, and the run was given none: `.share(&value)` gives it",
+            std::any::type_name::<X>()
+        ))),
+    }
+}
+
+fn lent<X: 'static, T>(f: impl FnOnce(&X) -> T) -> T {
+    with_shared(f).expect("a function is called when it is ready")
+}
+
 /// Implements for a kind of functions what `derive` would only do where the argument and the value have it as well.
 macro_rules! pointer {
     ($kind:ident<$($parameter:ident),+>) => {
@@ -100,6 +177,8 @@ macro_rules! pointer {
 
 pointer!(Plain<A, R>);
 pointer!(Fallible<A, R, E>);
+pointer!(Lending<X, A, R>);
+pointer!(LendingFallible<X, A, R, E>);
 
 /// Returns a job's error as its caller reads it.
 pub fn error_text<E: Display + 'static>(error: &E) -> String {

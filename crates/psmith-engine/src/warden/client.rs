@@ -56,19 +56,31 @@ pub(crate) struct Introduction {
 
 impl Warden {
     /// Starts a warden, which waits for its introduction. The warden removes all that the host makes for the run from
-    /// here on, if the host is gone.
-    pub(crate) fn launch() -> io::Result<Warden> {
+    /// here on, if the host is gone. `has_arguments`: its arguments are the host's own, and so are those of the workers
+    /// that are copies of it.
+    pub(crate) fn launch(has_arguments: bool) -> io::Result<Warden> {
         let (ours, theirs) = socket::pair()?;
         let nonce = nonce()?;
-        let mut process = std::process::Command::new(IMAGE)
-            .arg0("psmith-warden")
-            .env(MARKER, format!("{nonce:x}"))
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            // Outside the terminal's foreground group: Ctrl-C goes to the host first.
-            .process_group(0)
-            .spawn()?;
+        let spawn = |has_arguments: bool| {
+            std::process::Command::new(IMAGE)
+                .arg0("psmith-warden")
+                .args(std::env::args_os().skip(1).filter(|_| has_arguments))
+                .env(MARKER, format!("{nonce:x}"))
+                .stdin(Stdio::from(theirs.try_clone()?))
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                // Outside the terminal's foreground group: Ctrl-C goes to the host first.
+                .process_group(0)
+                .spawn()
+        };
+        let spawned = spawn(has_arguments);
+        let is_too_long = |error: &io::Error| error.kind() == io::ErrorKind::ArgumentListTooLong;
+        let mut process = match spawned {
+            // The marker was the one word too many: jobs do without.
+            Err(error) if has_arguments && is_too_long(&error) => spawn(false)?,
+            spawned => spawned?,
+        };
+        drop(theirs);
         let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
         rustix::io::ioctl_fionbio(&stderr, true)?;
         let pidfd = pidfd::open(process.id())?;
@@ -232,7 +244,7 @@ mod tests {
     #[test]
     fn a_warden_must_agree_in_each_part() {
         crate::init();
-        let warden = Warden::launch().unwrap();
+        let warden = Warden::launch(false).unwrap();
         let (nonce, pid, build) = (warden.nonce, warden.process.id(), executable::build_id());
         let hello = |magic, protocol, nonce, pid, build| {
             warden.is_ours(&ToHost::Hello { magic, protocol, nonce, pid, build, swept: 0, forks: true })

@@ -115,6 +115,11 @@ impl WardenServer {
         }
         let mut env = start.env.to_vec();
         env.extend_from_slice(format!("{}={nonce:x}\0", worker::MARKER).as_bytes());
+        let mut argv = b"psmith-worker\0".to_vec();
+        for argument in std::env::args_os().skip(1) {
+            argv.extend_from_slice(argument.as_bytes());
+            argv.push(0);
+        }
         let executed = Start {
             key: start.key,
             cgroup_slot: start.cgroup_slot,
@@ -122,7 +127,7 @@ impl WardenServer {
             worker: None,
             streams: start.streams | 1,
             program: b"/proc/self/exe",
-            argv: b"psmith-worker\0",
+            argv: &argv,
             env: &env,
             dir: start.dir,
             rlimits: start.rlimits.clone(),

@@ -12,11 +12,12 @@ use std::time::Instant;
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest};
 use crate::channel::shared_region::SharedRegion;
 use crate::function::call::{Call, CallResult};
+use crate::function::first_call::FirstInput;
 use crate::function::registry::Function;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
 use crate::worker::process_state;
-use crate::worker::serve::{end_copy_of, end_of_call, limited_to_frame};
+use crate::worker::serve::{end_copy_of, end_of_call, found, limited_to_frame};
 use crate::worker::syscall_threshold::SyscallThreshold;
 use crate::worker::usage_meter::UsageMeter;
 
@@ -27,12 +28,12 @@ pub(super) fn work(
     region: &SharedRegion,
     first: &JobRequest,
     (bytes, body): (Vec<u8>, usize),
-    set_up: &[Function],
+    first_calls: Vec<(Function, FirstInput)>,
     meter: &mut UsageMeter,
 ) -> io::Result<bool> {
     let own = std::process::id();
-    let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
-    let entries = found.and_then(|set_up| Ok((set_up, first.function.find()?)));
+    let found = found(first_calls);
+    let mut entries = found.and_then(|first_calls| Ok((first_calls, first.function.find()?)));
     let began = Instant::now();
     let mut call = Call::several(bytes, body);
     let mut values = 0;
@@ -43,7 +44,7 @@ pub(super) fn work(
     context::take_sent();
     meter.begin(began, Some(region));
     while let Some(place) = region.begin_next() {
-        let (set_up, entry) = match &entries {
+        let (first_calls, entry) = match &mut entries {
             Ok(entries) => entries,
             Err(reason) => {
                 then = Some((CallEnd::Undecodable(reason.clone()), Vec::new()));
@@ -59,8 +60,8 @@ pub(super) fn work(
         threshold.begin();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if place == 0 {
-                for set_up in set_up {
-                    set_up.call(&mut ());
+                for (call, mut input) in std::mem::take(first_calls) {
+                    call.call(&mut input);
                 }
                 process_state::remember();
             }

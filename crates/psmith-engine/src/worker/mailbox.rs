@@ -312,6 +312,7 @@ impl Mailbox {
                 }
                 Ok(
                     message @ (ToWorker::Hello { .. }
+                    | ToWorker::First(_)
                     | ToWorker::Job(_)
                     | ToWorker::Batch(..)
                     | ToWorker::Leave),

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use psmith_sys::executable::Entry;
 use psmith_sys::shared::SharedMapping;
 use psmith_sys::{abort, signals, socket, stack_overflow, subreaper};
 
@@ -16,6 +17,7 @@ use crate::channel::shared_region::SharedRegion;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
 use crate::function::call::{Call, CallResult};
+use crate::function::first_call::FirstInput;
 use crate::function::registry::Function;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
@@ -122,7 +124,7 @@ fn serve_jobs(
     let _ = channel.watch_aborts();
     let ours = Credentials::new(nonce);
     channel.send(&FromWorker::Hello { credentials: ours, pid: own_pid() }, &[])?;
-    let mut to_set_up = Vec::new();
+    let mut first_calls = Vec::new();
     let mut meter = UsageMeter::default();
     let mut agreed = false;
     loop {
@@ -131,25 +133,32 @@ fn serve_jobs(
             ToWorker::Hello {
                 credentials,
                 frame_bytes_max,
-                set_up,
                 #[cfg(feature = "authenticated")]
                 secret,
             } => {
                 ours.check(credentials).map_err(io::Error::other)?;
                 agreed = true;
-                to_set_up = set_up;
                 channel.allow(frame_bytes_max);
                 #[cfg(feature = "authenticated")]
                 secret.into_iter().for_each(Secret::adopt);
             }
-            ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
+            ToWorker::First(_) | ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
                 return Err(io::Error::other("a job came before the hello"));
             }
+            ToWorker::First(function) => {
+                first_calls.push((function, FirstInput { bytes: frame.bytes, from: frame.body }));
+            }
             ToWorker::Job(request) => {
-                let set_up = std::mem::take(&mut to_set_up);
+                let first_calls = std::mem::take(&mut first_calls);
                 let last = request.last;
-                let was_long =
-                    work(&channel, region.as_ref(), request, (frame.bytes, frame.body), set_up, &mut meter)?;
+                let was_long = work(
+                    &channel,
+                    region.as_ref(),
+                    request,
+                    (frame.bytes, frame.body),
+                    first_calls,
+                    &mut meter,
+                )?;
                 if last {
                     return Ok(());
                 }
@@ -160,13 +169,13 @@ fn serve_jobs(
             }
             ToWorker::Batch(first, _) => {
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
-                let set_up = std::mem::take(&mut to_set_up);
+                let first_calls = std::mem::take(&mut first_calls);
                 let was_long = crate::worker::batch::work(
                     &channel,
                     region,
                     &first,
                     (frame.bytes, frame.body),
-                    &set_up,
+                    first_calls,
                     &mut meter,
                 )?;
                 if was_long && !process_state::are_removed() {
@@ -194,19 +203,24 @@ fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
     files.pop().map(|file| Ok(SharedRegion::new(SharedMapping::open(file)?))).transpose()
 }
 
+/// Finds the functions that are called before the first job.
+pub(super) fn found(calls: Vec<(Function, FirstInput)>) -> Result<Vec<(Entry, FirstInput)>, String> {
+    calls.into_iter().map(|(function, input)| Ok((function.find()?, input))).collect()
+}
+
 /// Runs one job and sends its result. Returns whether it took long enough to have changed something in the process.
 fn work(
     channel: &Arc<HostChannel>,
     region: Option<&SharedRegion>,
     request: JobRequest,
     (bytes, body): (Vec<u8>, usize),
-    set_up: Vec<Function>,
+    first_calls: Vec<(Function, FirstInput)>,
     meter: &mut UsageMeter,
 ) -> io::Result<bool> {
     let job = request.job;
-    let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
-    let entries = found.and_then(|set_up| Ok((set_up, request.function.find()?)));
-    let (set_up, entry) = match entries {
+    let found = found(first_calls);
+    let entries = found.and_then(|first_calls| Ok((first_calls, request.function.find()?)));
+    let (first_calls, entry) = match entries {
         Ok(entries) => entries,
         Err(reason) => return channel.answer(job, CallEnd::Undecodable(reason), &[], None).map(|()| false),
     };
@@ -227,8 +241,8 @@ fn work(
     let mut threshold = (!request.last).then(SyscallThreshold::for_single_job);
     threshold.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        for set_up in set_up {
-            set_up.call(&mut ());
+        for (call, mut input) in first_calls {
+            call.call(&mut input);
         }
         if !request.last {
             process_state::remember();

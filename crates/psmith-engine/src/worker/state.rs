@@ -9,6 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_sys::executable::{Entry, Trampoline, entry_of};
 
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::function::first_call::FirstInput;
+
 /// A state, and what is called with it at the end.
 type KeptState = (Box<dyn Any>, Option<Box<dyn FnOnce(Box<dyn Any>)>>);
 
@@ -28,6 +32,26 @@ impl<S: 'static> Trampoline<fn() -> S> for Making {
 /// Returns the entry that makes the state.
 pub fn making<S: 'static>(init: fn() -> S) -> (Entry, TypeId) {
     (entry_of::<_, Making>(init), TypeId::of::<(Making, S)>())
+}
+
+/// The way in which a function that makes the state of a value is called.
+struct MakingWith;
+
+impl<A: 'static, S: 'static> Trampoline<fn(A) -> S> for MakingWith
+where
+    Described: Codec<A>,
+{
+    fn call(init: fn(A) -> S, context: &mut dyn Any) {
+        STATE.set(Some((Box::new(init(FirstInput::take(context))), None)));
+    }
+}
+
+/// Returns the entry that makes the state of a value.
+pub fn making_with<A: 'static, S: 'static>(init: fn(A) -> S) -> (Entry, TypeId)
+where
+    Described: Codec<A>,
+{
+    (entry_of::<_, MakingWith>(init), TypeId::of::<(MakingWith, A, S)>())
 }
 
 /// The way in which the function that takes the state at the end is remembered.

@@ -19,7 +19,7 @@ use psmith_engine::command::Command;
 use psmith_engine::function::call::entry;
 use psmith_engine::function::codec::{CarriedError, Codec, CodecError};
 use psmith_engine::function::described::Described;
-use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
+use psmith_engine::function::job_function::{Fallible, JobFunction, Lending, LendingFallible, Plain};
 use psmith_engine::function::registry::Function;
 use psmith_engine::limits::{LimitsInForce, ResourceLimits};
 use psmith_engine::scratch::JobScratch;
@@ -255,6 +255,50 @@ impl<R> Job<R> {
         Described: Codec<A> + Codec<R>,
     {
         Job::fallible_by_codec::<Described, A, E>(f, input)
+    }
+
+    /// Makes a job that calls `f` with `input` and with the value that all jobs of its run share, an `X`
+    /// ([`share`](crate::PoolBuilder::share)). In a run that was given none, or one of another type, the job fails, and
+    /// `f` is not called.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let names = vec!["zero".to_owned(), "one".to_owned()];
+    /// let pool = Pool::builder().workers(1).share(&names).build().unwrap();
+    /// let job = Job::lent(|names: &Vec<String>, n: usize| names[n].clone(), 1);
+    /// assert_eq!(pool.submit(job).unwrap().wait().unwrap(), "one");
+    /// ```
+    pub fn lent<X, A>(f: fn(&X, A) -> R, input: A) -> Job<R>
+    where
+        X: 'static,
+        A: 'static,
+        R: 'static,
+        Described: Codec<A> + Codec<R>,
+    {
+        Job::of_callee::<Described, A>(Callee::new::<_, Described>(Lending(f), None), &input)
+    }
+
+    /// Makes a job as [`Job::lent`] does, of a function that returns a `Result`; its error is the job's failure, as that
+    /// of [`Job::fallible`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let names = vec!["zero".to_owned(), "one".to_owned()];
+    /// let pool = Pool::builder().workers(1).share(&names).build().unwrap();
+    /// let name = |names: &Vec<String>, n: usize| names.get(n).cloned().ok_or("no such name");
+    /// assert!(pool.submit(Job::fallible_lent(name, 7)).unwrap().wait().is_err());
+    /// ```
+    pub fn fallible_lent<X, A, E>(f: fn(&X, A) -> Result<R, E>, input: A) -> Job<R>
+    where
+        X: 'static,
+        A: 'static,
+        R: 'static,
+        E: fmt::Display + 'static,
+        Described: Codec<A> + Codec<R>,
+    {
+        Job::of_callee::<Described, A>(Callee::new::<_, Described>(LendingFallible(f), None), &input)
     }
 
     /// Makes a job as [`Job::new`] does, with another codec: also for types that serde does not know.

@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::job::failure::Failure;
 use crate::job::flow::{Judge, Judgement};
 use crate::job::job::JobRef;
@@ -13,7 +16,7 @@ use crate::run::options::{OnError, Options};
 use crate::run::settings::settings;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
+use psmith_engine::function::job_function::{Fallible, JobFunction, Lending, LendingFallible, Plain};
 use psmith_engine::function::with_errors::WithErrors;
 
 /// Calls `f` with each item for its effect alone.
@@ -57,6 +60,53 @@ where
     Described: Codec<I::Item>,
 {
     Reduce::new(items.into_iter(), Fallible(f), true)
+}
+
+/// Calls `f` with each item and with `shared` for its effect alone: [`each`], with a value for all jobs, as
+/// [`map_with`](crate::map_with) has it.
+///
+/// ```
+/// # psmith::init();
+/// let allowed = vec![1_u32, 2, 3];
+/// let check = |allowed: &Vec<u32>, n: u32| assert!(allowed.contains(&n));
+/// assert_eq!(psmith::each_with(&allowed, [1, 3], check).run().unwrap(), 2);
+/// ```
+pub fn each_with<'h, X, I>(
+    shared: &X,
+    items: I,
+    f: fn(&X, I::Item),
+) -> Reduce<'h, I::IntoIter, Lending<X, I::Item, ()>, ()>
+where
+    X: Serialize + DeserializeOwned + 'static,
+    I: IntoIterator,
+    I::Item: 'static,
+    Described: Codec<I::Item>,
+{
+    Reduce::new(items.into_iter(), Lending(f), true).share(shared)
+}
+
+/// Calls `f`, which may fail, with each item and with `shared` for its effect alone: [`try_each`], with a value for all
+/// jobs, as [`map_with`](crate::map_with) has it.
+///
+/// ```
+/// # psmith::init();
+/// let allowed = vec![1_u32, 2, 3];
+/// let check = |allowed: &Vec<u32>, n: u32| if allowed.contains(&n) { Ok(()) } else { Err("not allowed") };
+/// assert!(psmith::try_each_with(&allowed, [1, 7], check).run().is_err());
+/// ```
+pub fn try_each_with<'h, X, I, E>(
+    shared: &X,
+    items: I,
+    f: fn(&X, I::Item) -> Result<(), E>,
+) -> Reduce<'h, I::IntoIter, LendingFallible<X, I::Item, (), E>, ()>
+where
+    X: Serialize + DeserializeOwned + 'static,
+    I: IntoIterator,
+    I::Item: 'static,
+    E: Display + 'static,
+    Described: Codec<I::Item>,
+{
+    Reduce::new(items.into_iter(), LendingFallible(f), true).share(shared)
 }
 
 /// Returns whether `f` returns true for any item. The first that does decides: no more jobs are started, and those that

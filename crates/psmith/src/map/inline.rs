@@ -14,6 +14,7 @@ use psmith_engine::EngineError;
 use psmith_engine::function::call::encode_error;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::job_function::JobFunction;
+use psmith_engine::function::shared_value::SharedValue;
 use psmith_engine::scratch::Scratch;
 use psmith_engine::worker::context;
 use psmith_engine::worker::panics;
@@ -28,7 +29,7 @@ pub(crate) fn call<F, C>(
     f: F,
     input: F::Input,
     index: u64,
-    scratch: Option<&Path>,
+    (scratch, shared): (Option<&Path>, Option<&SharedValue>),
 ) -> Result<F::Value, Failure>
 where
     F: JobFunction,
@@ -42,11 +43,16 @@ where
     };
     let dir = scratch.as_mut().map(|scratch| scratch.of_attempt(1));
     let place = (index + 1, index, 1);
-    let called = catch_unwind(AssertUnwindSafe(|| context::inline(place, dir, || f.call(input))));
+    let call = || F::ready().map(|()| context::inline(place, dir, || f.call(input)));
+    let called = catch_unwind(AssertUnwindSafe(|| match shared {
+        Some(shared) => shared.lend(call),
+        None => call(),
+    }));
     let mut itself = None;
     let cause = match called {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => {
+        Ok(Ok(Ok(value))) => return Ok(value),
+        Ok(Err(error)) => error.cause("its input"),
+        Ok(Ok(Err(error))) => {
             let (text, bytes) = encode_error::<F, C>(&error);
             itself = bytes.zip(C::carried_error());
             Cause::Error(text)

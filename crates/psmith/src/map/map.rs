@@ -18,7 +18,7 @@ use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
+use psmith_engine::function::job_function::{Fallible, JobFunction, Lending, LendingFallible, Plain};
 
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
 ///
@@ -52,13 +52,13 @@ use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 /// let _ = psmith::map([1, 2], |n: i32| n * factor).collect::<Vec<_>>();
 /// ```
 ///
-/// What it captures becomes part of the item instead:
+/// What all jobs need is given to [`map_with`] instead, and what one job needs is a part of its item. Items own what they
+/// hold: of a `&str` rustc says that an implementation is "not general enough"; a `String` will do.
 ///
 /// ```
 /// # psmith::init();
 /// let factor = 3;
-/// let items = [1, 2].map(|n| (n, factor));
-/// let tripled: Vec<i32> = psmith::map(items, |(n, factor)| n * factor).map(Result::unwrap).collect();
+/// let tripled: Vec<i32> = psmith::map_with(&factor, [1, 2], |factor, n| n * factor).map(Result::unwrap).collect();
 /// assert_eq!(tripled, [3, 6]);
 /// ```
 ///
@@ -117,6 +117,59 @@ where
     Described: Codec<I::Item> + Codec<R>,
 {
     Map::new(items.into_iter(), Fallible(f), Options::of(face::MAP))
+}
+
+/// Calls `f` with each item and with `shared`, as [`map`] does: the value is encoded once, reaches each worker once, and
+/// is lent to each call ([`Options::share`]). The value travels by the default codec.
+///
+/// ```
+/// # psmith::init();
+/// let prices = [3_u32, 5, 8];
+/// let total = |prices: &[u32; 3], (which, count): (usize, u32)| prices[which] * count;
+/// let totals: Vec<u32> = psmith::map_with(&prices, [(0, 2), (2, 1)], total).map(Result::unwrap).collect();
+/// assert_eq!(totals, [6, 8]);
+/// ```
+pub fn map_with<'h, X, I, R>(
+    shared: &X,
+    items: I,
+    f: fn(&X, I::Item) -> R,
+) -> Map<'h, I::IntoIter, Lending<X, I::Item, R>, R>
+where
+    X: Serialize + DeserializeOwned + 'static,
+    I: IntoIterator,
+    I::Item: 'static,
+    R: 'static,
+    Described: Codec<I::Item> + Codec<R>,
+{
+    Map::new(items.into_iter(), Lending(f), Options::of(face::MAP).share(shared))
+}
+
+/// Calls `f`, which returns a `Result`, with each item and with `shared`, as [`map_with`] does; an error is the failure
+/// of its job, as in [`try_map`].
+///
+/// ```
+/// # psmith::init();
+/// let known = vec!["one".to_owned(), "two".to_owned()];
+/// let find = |known: &Vec<String>, name: String| known.iter().position(|one| *one == name).ok_or("unknown");
+/// let items = ["two", "three"].map(str::to_owned);
+/// let ends: Vec<_> = psmith::try_map_with(&known, items, find).collect();
+/// assert_eq!(*ends[0].as_ref().unwrap(), 1);
+/// assert!(ends[1].as_ref().unwrap_err().to_string().contains("unknown"));
+/// ```
+pub fn try_map_with<'h, X, I, R, E>(
+    shared: &X,
+    items: I,
+    f: fn(&X, I::Item) -> Result<R, E>,
+) -> Map<'h, I::IntoIter, LendingFallible<X, I::Item, R, E>, R>
+where
+    X: Serialize + DeserializeOwned + 'static,
+    I: IntoIterator,
+    I::Item: 'static,
+    R: 'static,
+    E: fmt::Display + 'static,
+    Described: Codec<I::Item> + Codec<R>,
+{
+    Map::new(items.into_iter(), LendingFallible(f), Options::of(face::MAP).share(shared))
 }
 
 /// A fan-out with its settings, before it begins; see [`map`].
@@ -252,7 +305,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// }
     /// assert_eq!(received, [0, 1, 2]);
     /// ```
-    pub fn on_message<M: Serialize + DeserializeOwned>(
+    pub fn on_message<M: Serialize + DeserializeOwned + 'static>(
         mut self,
         hook: impl FnMut(&JobRef, M) + Send + 'h,
     ) -> Self {

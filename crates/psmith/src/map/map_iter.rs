@@ -92,6 +92,7 @@ where
         options.check()?;
         let workers = options.workers_in_force().map_err(EngineError::Setting)?;
         if workers == 0 {
+            options.first_calls()?;
             self.stage = MapStage::Inline;
             return Ok(());
         }
@@ -405,7 +406,9 @@ where
         {
             return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
         }
-        let result = inline::call::<F, C>(self.f, item, job.index, self.options.scratch.as_deref());
+        let shared = self.options.shared.as_ref().and_then(|shared| shared.as_ref().ok());
+        let place = (self.options.scratch.as_deref(), shared);
+        let result = inline::call::<F, C>(self.f, item, job.index, place);
         if result.is_err() && self.options.after_error() != OnError::Continue {
             self.stopped = true;
         }

@@ -8,8 +8,10 @@ use crate::run::listening::listening;
 use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
-use psmith_engine::function::registry::Function;
-use psmith_engine::worker::state::{exiting, making};
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
+use psmith_engine::function::first_call::FirstCall;
+use psmith_engine::worker::state::{exiting, making, making_with};
 
 /// The settings of a pool; see [`Pool::builder`]. `S` is the state of each worker.
 ///
@@ -29,8 +31,8 @@ use psmith_engine::worker::state::{exiting, making};
 pub struct PoolBuilder<S = ()> {
     options: Options,
     /// The functions that make the state, and take it at the end.
-    init: Option<Result<Function, String>>,
-    exit: Option<Result<Function, String>>,
+    init: Option<Result<FirstCall, String>>,
+    exit: Option<Result<FirstCall, String>>,
     makes: PhantomData<fn() -> S>,
 }
 
@@ -69,8 +71,31 @@ impl PoolBuilder {
     /// assert_eq!(uses, [1, 2]);
     /// ```
     pub fn init<S: 'static>(self, init: fn() -> S) -> PoolBuilder<S> {
-        let init = Some(Function::of(making(init)).map_err(|error| error.to_string()));
-        PoolBuilder { options: self.options, init, exit: None, makes: PhantomData }
+        self.state_by(FirstCall::new(making(init)))
+    }
+
+    /// Sets the function that every worker calls before its first job, as [`init`](PoolBuilder::init) does, with this
+    /// value, which is encoded once, at this call, and reaches each worker once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, with_state};
+    /// struct Connection { server: String }
+    ///
+    /// let server = "localhost:80".to_owned();
+    /// let pool = Pool::builder().workers(1).init_with(&server, |server| Connection { server }).build().unwrap();
+    /// let ask = |_: ()| with_state(|connection: &mut Connection| connection.server.clone());
+    /// assert_eq!(pool.submit(Job::new(ask, ())).unwrap().wait().unwrap(), Some(server));
+    /// ```
+    pub fn init_with<A: 'static, S: 'static>(self, value: &A, init: fn(A) -> S) -> PoolBuilder<S>
+    where
+        Described: Codec<A>,
+    {
+        self.state_by(FirstCall::with(making_with(init), value))
+    }
+
+    fn state_by<S>(self, init: Result<FirstCall, String>) -> PoolBuilder<S> {
+        PoolBuilder { options: self.options, init: Some(init), exit: None, makes: PhantomData }
     }
 }
 
@@ -86,7 +111,7 @@ impl<S: 'static> PoolBuilder<S> {
     /// pool.submit(Job::new(see, 7)).unwrap().wait().unwrap();
     /// ```
     pub fn exit(mut self, exit: fn(S)) -> Self {
-        self.exit = Some(Function::of(exiting(exit)).map_err(|error| error.to_string()));
+        self.exit = Some(FirstCall::new(exiting(exit)));
         self
     }
 }

@@ -19,7 +19,8 @@ use crate::run::listening::Listening;
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::containment::Containment;
-use psmith_engine::function::registry::Function;
+use psmith_engine::function::first_call::FirstCall;
+use psmith_engine::function::shared_value::SharedValue;
 use psmith_engine::limits::ResourceLimits;
 
 /// Sharing of processes between jobs.
@@ -235,7 +236,9 @@ pub struct Options {
     pub(crate) named: Limits,
     pub(crate) recycle: RecyclePolicy,
     /// The functions that make and end the state of a worker.
-    pub(crate) state: Vec<Function>,
+    pub(crate) state: Vec<FirstCall>,
+    /// The value that all jobs share, or why there is none.
+    pub(crate) shared: Option<Result<SharedValue, String>>,
     /// The signal that asks a job to stop.
     pub(crate) stop_signal: i32,
     pub(crate) logger: Option<Logger>,
@@ -293,6 +296,7 @@ impl Options {
             named: Limits::default(),
             recycle: RecyclePolicy::default(),
             state: Vec::new(),
+            shared: None,
             stop_signal: SIGTERM,
             logger: None,
             listening: Listening::default(),
@@ -306,9 +310,40 @@ impl Options {
 
     /// Replaces the settings by these. Settings that a face sets itself, or takes by methods of its own, stay.
     pub(crate) fn replace(&mut self, options: Options) {
-        let Options { order, state, stop_signal, listening, face, .. } = std::mem::take(self);
+        let Options { order, state, stop_signal, listening, face, shared, .. } = std::mem::take(self);
+        // That of `map_with` stays where the settings have none.
+        let shared = options.shared.clone().or(shared);
         let output = if options.is_output_given { options.output } else { face.output };
-        *self = Options { order, state, stop_signal, listening, face, output, ..options };
+        *self = Options { order, state, stop_signal, listening, face, shared, output, ..options };
+    }
+
+    /// Returns what each worker calls before its first job.
+    pub(crate) fn first_calls(&self) -> Result<Vec<FirstCall>, EngineError> {
+        let refused = |of: &str, reason: &str| Err(EngineError::Setting(format!("{of}: {reason}")));
+        let mut calls = Vec::new();
+        match psmith_engine::entry::set_up() {
+            None => {}
+            Some(Ok(call)) => calls.push(call),
+            Some(Err(reason)) => return refused("worker_setup", &reason),
+        }
+        match &self.shared {
+            None => {}
+            Some(Ok(shared)) => calls.push(shared.call.clone()),
+            Some(Err(reason)) => return refused("the value that jobs share", reason),
+        }
+        calls.extend(self.state.iter().cloned());
+        // The head of the frame takes some bytes, too.
+        let bytes_max = self.frame_bytes_max.saturating_sub(256);
+        match calls.iter().map(FirstCall::bytes).find(|bytes| *bytes > bytes_max) {
+            None => Ok(calls),
+            Some(bytes) => refused(
+                "a value that workers are given at their start",
+                &format!(
+                    "{bytes} bytes are more than the limit of {} (max_message_bytes)",
+                    self.frame_bytes_max
+                ),
+            ),
+        }
     }
 
     /// Refuses a setting that the face does not serve.

@@ -22,7 +22,7 @@ use crate::run::run_event::{First, RunEvent, Tap, Wants};
 use crate::run::single_use::SingleUseDriver;
 use crate::run::worker_budget;
 use crate::run::worker_budget::Budget;
-use psmith_engine::function::registry::Function;
+use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{EngineCommand, Streams};
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::scratch::Scratch;
@@ -68,12 +68,7 @@ impl Run {
         if budget.is_shared() {
             psmith_engine::worker::context::tell_nests();
         }
-        let mut set_up = match psmith_engine::entry::set_up() {
-            None => Vec::new(),
-            Some(Ok(function)) => vec![function],
-            Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
-        };
-        set_up.extend(options.state.clone());
+        let first_calls = options.first_calls()?;
         let limits = options.limits.map(|limits| limits.in_force()).transpose();
         let limits = limits.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
         let options = Options { named: limits.named, ..options.clone() };
@@ -87,7 +82,7 @@ impl Run {
         let deadline = options.total_timeout;
         let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
         let thread = std::thread::Builder::new().name("psmith-engine".into());
-        let engine = thread.spawn(move || work(&side, setup, wants, &options, (set_up, budget)));
+        let engine = thread.spawn(move || work(&side, setup, wants, &options, (first_calls, budget)));
         let run = Run {
             shared,
             engine: Some(engine.map_err(EngineError::Kernel)?),
@@ -204,7 +199,7 @@ fn work(
     setup: Setup,
     wants: Wants,
     options: &Options,
-    (set_up, budget): (Vec<Function>, Budget),
+    (first_calls, budget): (Vec<FirstCall>, Budget),
 ) {
     /// Reports the engine's end at its drop: whatever happens on this thread, the caller does not wait for ever.
     struct Ends<'s>(&'s RunShared, Option<Result<(), EngineError>>);
@@ -231,7 +226,7 @@ fn work(
     let workers = setup.policy.slots;
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
-            let driver = SingleUseDriver::new(Arc::clone(&shared), wants, options, set_up, budget);
+            let driver = SingleUseDriver::new(Arc::clone(&shared), wants, options, first_calls, budget);
             Engine::new(driver, single_use_setup(setup)).and_then(|engine| {
                 tell_if_narrower(engine.slots(), workers);
                 shared.driver.work(engine)
@@ -240,7 +235,8 @@ fn work(
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { block_policy(policy) } else { policy };
-            let driver = ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
+            let driver =
+                ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (first_calls, budget));
             Engine::new(driver, reused_setup(setup)).and_then(|engine| {
                 tell_if_narrower(engine.slots(), workers);
                 shared.driver.work(engine)
@@ -331,6 +327,7 @@ fn setup(
             rlimits: limits.rlimits,
             tree: limits.tree,
             scratch: scratch.map(|scratch| scratch.root().to_owned()),
+            has_arguments: true,
             ..Surroundings::default()
         },
         spool_dir: std::env::temp_dir(),

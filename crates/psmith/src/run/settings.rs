@@ -7,10 +7,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::job::retry::Retry;
 use crate::job::run_summary::LogLevel;
 use crate::run::options::{Isolation, Logger, OnError, Options, Output};
 use psmith_engine::containment::Containment;
+use psmith_engine::function::shared_value::SharedValue;
 use psmith_engine::limits::ResourceLimits;
 
 impl Options {
@@ -241,6 +245,27 @@ impl Options {
         self
     }
 
+    /// Gives all jobs this value to share: a model, a configuration, a dictionary. It is encoded once, at this call, by the
+    /// default codec; it reaches each worker once, before its first job, also one that replaces another; and it is lent
+    /// to jobs, by [`with_shared`](crate::with_shared), or to a function beside its item ([`map_with`](crate::map_with),
+    /// [`Job::lent`](crate::Job::lent)). What a job needs for itself alone is a part of its item.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, with_shared};
+    /// use std::collections::HashMap;
+    ///
+    /// let prices = HashMap::from([("tea".to_owned(), 3_u32), ("cake".to_owned(), 5)]);
+    /// let pool = Pool::builder().workers(2).share(&prices).build().unwrap();
+    /// let price = |(name, count): (String, u32)| with_shared(|prices: &HashMap<String, u32>| prices[&name] * count);
+    /// let handle = pool.submit(Job::new(price, ("cake".to_owned(), 2))).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), Some(10));
+    /// ```
+    pub fn share(mut self, value: &(impl Serialize + DeserializeOwned + 'static)) -> Self {
+        self.shared = Some(SharedValue::new(value));
+        self
+    }
+
     /// Sets where the standard output and error of jobs go.
     ///
     /// ```
@@ -427,6 +452,7 @@ macro_rules! settings {
             retry(retry: $crate::job::retry::Retry);
             on_error(then: $crate::run::options::OnError);
             breaker(jobs: u32);
+            share(value: &(impl serde::Serialize + serde::de::DeserializeOwned + 'static));
             output(output: $crate::run::options::Output);
             max_output_bytes(bytes: u64);
             max_message_bytes(bytes: u64);

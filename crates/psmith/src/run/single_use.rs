@@ -27,7 +27,7 @@ use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
-use psmith_engine::function::registry::Function;
+use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{
     AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, OutputKept, Pull, Taken,
     View, WorkerMessage,
@@ -66,11 +66,11 @@ impl SingleUseDriver {
         shared: Arc<RunShared>,
         wants: Wants,
         options: &Options,
-        set_up: Vec<Function>,
+        first_calls: Vec<FirstCall>,
         budget: Budget,
     ) -> SingleUseDriver {
         let frame_bytes_max = options.frame_bytes_max;
-        let worker_start = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
+        let worker_start = WorkerStart { frame_bytes_max, first_calls, single: true, ..WorkerStart::new() };
         SingleUseDriver {
             live: LiveOutput::new(Arc::clone(&shared)),
             shared,

@@ -52,7 +52,7 @@ use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{CallEnd, CallUsage, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
-use psmith_engine::function::registry::Function;
+use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{
     AttemptOutput, AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live,
     OutputKept, Pull, Taken, View, WorkerMessage,
@@ -129,10 +129,10 @@ impl ReusedDriver {
         wants: Wants,
         options: &Options,
         policy: RunPolicy,
-        (set_up, budget): (Vec<Function>, Budget),
+        (first_calls, budget): (Vec<FirstCall>, Budget),
     ) -> ReusedDriver {
         let worker_start =
-            WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
+            WorkerStart { frame_bytes_max: options.frame_bytes_max, first_calls, ..WorkerStart::new() };
         let policy = pool_policy(options, wants, policy);
         ReusedDriver {
             output: OutputPolicy::of(options),
