@@ -62,8 +62,9 @@ fn each_job_begins_once_or_there_is_one_clear_error() {
 fn a_job_too_large_for_a_message_fails_alone() {
     let scene = scene!();
     // Jobs of 180 words; only the first one's are long.
-    let input = format!("{}{}", format!("{}\n", "w".repeat(100_000)).repeat(180), "\n".repeat(180));
-    let ended = scene.psmith(["-j2", "-k", "-N180", "sh", "-c", "echo $#"]).stdin(input).run();
+    let input = format!("{}\nx\n", "w".repeat(100_000));
+    let words = ["-j2", "-k", "sh", "-c", "echo $#"].into_iter().chain(std::iter::repeat_n("{}", 180));
+    let ended = scene.psmith(words).stdin(input).run();
     ended.assert_code(1).assert_out("179\n");
     ended.assert_err_has("bytes together, more than the limit of ");
 }

@@ -26,7 +26,7 @@ fn large(part: usize, bytes: usize) -> Job<Vec<u8>> {
 }
 
 // The warden broke the connection over it, and the neighbours failed: their groups were gone with the warden.
-// proves: F-64, one-failure-a-job, functions-and-commands
+// proves: F-64, P-2, functions-and-commands
 #[test]
 fn a_command_too_large_for_a_message_fails_alone() {
     psmith::init();

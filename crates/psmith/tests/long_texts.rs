@@ -47,7 +47,7 @@ fn check(index: usize, cause: &Cause, most: usize) {
 }
 
 // A text of 1 MiB or more was a message that the host refused: "broke the protocol", and the worker was killed.
-// proves: F-65, one-failure-a-job: single jobs and batches, with other limits of a message
+// proves: F-65, errors-as-text: single jobs and batches, with other limits of a message
 #[test]
 fn long_texts_of_errors_and_panics_are_cut_and_stay_errors_and_panics() {
     psmith::init();
@@ -86,7 +86,7 @@ impl std::fmt::Display for Long {
 
 impl std::error::Error for Long {}
 
-// proves: F-65, typed-errors: the error itself is carried whole, whatever its text is cut to
+// proves: F-65, errors-as-text: the error itself is carried whole, whatever its text is cut to
 #[test]
 fn an_error_that_is_carried_itself_is_whole_beside_its_cut_text() {
     psmith::init();
