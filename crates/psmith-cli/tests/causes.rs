@@ -440,6 +440,8 @@ fn an_allowed_leak_lives_on_and_dies_with_psmith() {
     let ended = scene.psmith(["-j1", "-k", "--leak", "allow", "-s", &script, ":::", "1", "2"]).run();
     ready.wait();
     ended.assert_code(0).assert_out("alive\n");
+    // It said "left alone" of what was about to die.
+    assert!(ended.err().contains("#1 (1 process left until the end)"), "{}", ended.err());
     let holder: i32 = scene.text("holder").trim().parse().expect("a pid");
     assert!(
         !proc::is_alive(holder) || !proc::command_line(holder).starts_with("sleep 300"),

@@ -237,7 +237,7 @@ pub enum Leak {
     Fail,
     /// Waits for them: the job ends when the last of them does.
     Wait,
-    /// Releases them: they no longer belong to the job, but still to the run.
+    /// Releases them: they no longer belong to the job, but still to the run, at whose end they are killed.
     Allow,
 }
 

@@ -136,7 +136,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Failure: "halt" = "halt-on-error", Value("WHEN,COND"), "Stop early: soon or now, then fail=, success= or done= with N or N%";
     Failure: "exit", Value("SCHEME"), "What the exit code tells: count (default), class, first, any-zero";
     Failure: "term-seq" = "termseq", Value("SEQ"), "How an attempt is ended [default: TERM,2000,KILL,25]";
-    Failure: "leak", Value("M"), "Processes that outlive their job: kill (default), fail, wait, allow";
+    Failure: "leak", Value("M"), "Processes that outlive their job: kill (default), fail, wait; allow: they end with psmith";
 
     Output: "group", Once, "A job's output whole, when it ends (default)";
     Output: "keep-order" ['k'] = "keeporder", Nothing, "Output in the order of the input";

@@ -177,7 +177,7 @@ fn named(out: &mut String, tally: &Tally, leak: Leak) {
         parts.push(format!("flaky: {}", list(jobs, " ", tally.flaky())));
     }
     if tally.leaked() > 0 {
-        let fate = if leak == Leak::Allow { "left alone" } else { "killed" };
+        let fate = if leak == Leak::Allow { "left until the end" } else { "killed" };
         let jobs = tally.leaked_jobs.iter().map(|(job, count)| {
             format!("#{job} ({count} process{} {fate})", if *count == 1 { "" } else { "es" })
         });
