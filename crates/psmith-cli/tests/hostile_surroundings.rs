@@ -392,3 +392,37 @@ fn a_process_id_that_comes_round_again_hits_no_stranger() {
         fs::write(bye.path(), "x\nx\nx\n").expect("held open here");
     }
 }
+
+// proves: F-70: strangers whose parents have ended are children of a container's first process, and stayed zombies
+// until its end
+#[test]
+fn as_the_first_process_of_a_container_it_reaps_strangers() {
+    need!("F-70", Need::Root);
+    need!("F-70", Need::Program("unshare"));
+    need!("F-70", Need::Program("nsenter"));
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let script = format!("echo up > {}; while [ ! -e go ]; do sleep 0.02; done # {{}}", ready.as_str());
+    let container =
+        scene.program("unshare").args(["--pid", "--fork", "--mount-proc"]).arg(scene.psmith_path());
+    let running = container.args(["-s", &script, ":::", "job"]).start();
+    ready.wait();
+    let first = proc::children(running.pid())[0];
+    // The stranger ends only once its parent has, so that its parent is the first process by then.
+    let stranger = "mkfifo pipe; (read line < pipe) > /dev/null 2>&1 & echo $! > stranger; exit 0";
+    let number = first.to_string();
+    scene.program("nsenter").args(["-t", &number, "-p", "sh", "-c", stranger]).run().assert_code(0);
+    let adopted =
+        || proc::children(first).into_iter().find(|child| proc::command_line(*child).contains("mkfifo"));
+    let stranger = adopted().expect("the first process was given the stranger");
+    scene.write("pipe", "\n");
+    let deadline = Instant::now() + leak::SETTLE;
+    while proc::stat(stranger).is_some() && Instant::now() < deadline {
+        // sleep: nothing tells that a zombie is gone.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let is_gone = proc::stat(stranger).is_none();
+    scene.write("go", "");
+    running.wait().assert_code(0);
+    assert!(is_gone, "it was left a zombie");
+}

@@ -1,9 +1,13 @@
 //! The terminal of a job under `--tty`: a stop of the job stops the run with it, as in a shell.
 
-use psmith_testkit::Signal;
+use std::time::{Duration, Instant};
+
+use psmith_sys::terminal::TerminalModes;
+use psmith_testkit::leak::SETTLE;
 use psmith_testkit::pty::{OnTerminal, ShellReport};
 use psmith_testkit::records::RecordedEvents;
-use psmith_testkit::scene;
+use psmith_testkit::{OUTER_LIMIT, Scene, Signal, proc, scene};
+use rustix::process::{Pid, kill_process};
 
 const LEVELS: [&[(&str, &str)]; 3] =
     [&[], &[("PSMITH_FORBID", "cgroup")], &[("PSMITH_FORBID", "cgroup,subreaper")]];
@@ -108,4 +112,40 @@ fn the_next_job_waits_for_the_terminal_that_the_run_has_lost() {
     terminal.foreground();
     assert_eq!(ready.lines(1), ["b"]);
     assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
+}
+
+/// A script on a terminal that runs psmith, which is killed once it says that it runs; then the script ends.
+fn kill_in_a_script(run: &str) {
+    let scene = Scene::new("/bin/sh");
+    let mut ready = scene.ready("ready");
+    let script =
+        format!("{} {run} :::: in; while [ ! -e go ]; do sleep 0.02; done", env!("CARGO_BIN_EXE_psmith"));
+    scene.write("in", format!("{}\n", ready.as_str()));
+    let mut terminal = OnTerminal::start(&scene, &["-c", &script], &[]);
+    let found = TerminalModes::of(terminal.master()).unwrap();
+    ready.wait();
+    let deadline = Instant::now() + OUTER_LIMIT;
+    while terminal.is_cooked() {
+        assert!(Instant::now() < deadline, "the terminal was not taken: {}", terminal.screen_text());
+        // sleep: nothing tells of a change of modes.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let psmith = proc::children(terminal.pid())[0];
+    kill_process(Pid::from_raw(psmith).expect("a pid"), Signal::KILL).expect("it is a process of the test");
+    let deadline = Instant::now() + SETTLE;
+    while !terminal.is_cooked() && Instant::now() < deadline {
+        // sleep: as above.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(TerminalModes::of(terminal.master()).unwrap(), found, "{run}");
+    scene.write("go", "");
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0));
+}
+
+// proves: F-70: no shell puts back the modes of a program that died within its script
+#[test]
+fn a_terminal_that_a_killed_psmith_had_is_as_it_was_found() {
+    kill_in_a_script("--progress board -s 'echo up > {}; sleep 300'");
+    // The job's own doing.
+    kill_in_a_script("--tty -s 'stty raw -echo; echo up > {}; sleep 300'");
 }

@@ -1,4 +1,4 @@
-//! The foreground process group of a terminal: reading it, taking it, and handing it on.
+//! The foreground process group of a terminal: reading it, taking it, and handing it on. Its modes, to be put back.
 //!
 //! A group that was made outside of this PID namespace has no number here: the kernel returns 0 (a container's first
 //! process, `docker exec`, `unshare --pid`). Such a group is reported as an error instead of as a number that means
@@ -8,8 +8,81 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::process::Pid;
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, tcgetattr,
+    tcsetattr,
+};
 
 use crate::raw;
+
+/// The control characters, and the two numbers that are kept among them.
+const CODES: [SpecialCodeIndex; 17] = [
+    SpecialCodeIndex::VINTR,
+    SpecialCodeIndex::VQUIT,
+    SpecialCodeIndex::VERASE,
+    SpecialCodeIndex::VKILL,
+    SpecialCodeIndex::VEOF,
+    SpecialCodeIndex::VTIME,
+    SpecialCodeIndex::VMIN,
+    SpecialCodeIndex::VSWTC,
+    SpecialCodeIndex::VSTART,
+    SpecialCodeIndex::VSTOP,
+    SpecialCodeIndex::VSUSP,
+    SpecialCodeIndex::VEOL,
+    SpecialCodeIndex::VREPRINT,
+    SpecialCodeIndex::VDISCARD,
+    SpecialCodeIndex::VWERASE,
+    SpecialCodeIndex::VLNEXT,
+    SpecialCodeIndex::VEOL2,
+];
+
+/// The modes of a terminal, as numbers that can be sent to another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalModes {
+    /// Those of input, of output, of the line, and local ones.
+    pub flags: [u32; 4],
+    /// The control characters.
+    pub codes: [u8; CODES.len()],
+}
+
+impl TerminalModes {
+    /// Returns the present modes of `terminal`.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it is none, `EIO` if it is gone.
+    pub fn of(terminal: impl AsFd) -> io::Result<TerminalModes> {
+        let now = tcgetattr(terminal)?;
+        let modes = [
+            now.input_modes.bits(),
+            now.output_modes.bits(),
+            now.control_modes.bits(),
+            now.local_modes.bits(),
+        ];
+        Ok(TerminalModes { flags: modes, codes: CODES.map(|code| now.special_codes[code]) })
+    }
+
+    /// Sets these modes. For a call from the background, the kernel sends `SIGTTOU`: block it before.
+    ///
+    /// # Errors
+    /// As for [`TerminalModes::of`].
+    pub fn set(&self, terminal: impl AsFd) -> io::Result<()> {
+        let mut modes = tcgetattr(&terminal)?;
+        modes.input_modes = InputModes::from_bits_retain(self.flags[0]);
+        modes.output_modes = OutputModes::from_bits_retain(self.flags[1]);
+        modes.control_modes = ControlModes::from_bits_retain(self.flags[2]);
+        modes.local_modes = LocalModes::from_bits_retain(self.flags[3]);
+        for (code, value) in CODES.into_iter().zip(self.codes) {
+            modes.special_codes[code] = value;
+        }
+        Ok(tcsetattr(terminal, OptionalActions::Now, &modes)?)
+    }
+}
+
+/// Returns the number of this process's group; `None` if it is outside of this PID namespace.
+#[must_use]
+pub fn own_group_number() -> Option<u32> {
+    own_group().ok().map(|group| group.as_raw_nonzero().get().cast_unsigned())
+}
 
 /// Returns whether this process's group is in the foreground of `terminal`.
 ///

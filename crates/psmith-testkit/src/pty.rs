@@ -234,6 +234,12 @@ impl OnTerminal {
         String::from_utf8_lossy(&self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
+    /// Returns the terminal's other end, whose modes are the terminal's.
+    #[must_use]
+    pub fn master(&self) -> &File {
+        &self.master
+    }
+
     /// Returns the terminal's modes.
     ///
     /// # Panics

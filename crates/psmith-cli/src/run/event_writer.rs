@@ -111,7 +111,10 @@ impl EventWriter {
                         return EventsEnd::Left(signal);
                     }
                     SignalRequest::Suspend => Signals::stop_here(),
-                    SignalRequest::Drain | SignalRequest::List | SignalRequest::Redraw => {}
+                    SignalRequest::Drain
+                    | SignalRequest::List
+                    | SignalRequest::Reap
+                    | SignalRequest::Redraw => {}
                 }
             }
         }

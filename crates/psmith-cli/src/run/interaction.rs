@@ -32,6 +32,7 @@ impl RunHandler {
                 let list = self.reporting.running_list(view, &self.standing(view));
                 self.writer.message(list);
             }
+            SignalRequest::Reap => commands.push(EngineCommand::ReapStrangers),
             SignalRequest::Redraw => self.redraw(),
         }
     }

@@ -2,15 +2,15 @@
 //!
 //! A thread of its own reads them, because a terminal that belongs to another group must not be read, and the engine
 //! must not wait for it. Only echo and line mode are turned off, so Ctrl-C and Ctrl-Z stay what they are; and they are
-//! turned on again whenever psmith leaves the terminal: at a stop, and at every end except a KILL.
+//! turned on again whenever psmith leaves the terminal: at a stop, and at every end; at a KILL the warden does it.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use psmith_sys::eventfd::Waker;
 use psmith_sys::signals::{self, SignalSet};
-use psmith_sys::terminal;
+use psmith_sys::terminal::{self, TerminalModes};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -71,6 +71,8 @@ struct Shared {
 struct State {
     /// The modes to be restored. `Some` while the terminal belongs to psmith.
     before: Option<Termios>,
+    /// The same for who puts them back if this process cannot any more.
+    found: Option<TerminalModes>,
     pressed: Vec<KeyCommand>,
     is_over: bool,
 }
@@ -98,6 +100,12 @@ impl Keys {
         Some(keys)
     }
 
+    /// Returns the terminal and its modes before it was taken, unless that was not possible yet.
+    pub(super) fn found(&self) -> Option<(OwnedFd, TerminalModes)> {
+        let before = self.shared.lock().found?;
+        Some((io::stdin().as_fd().try_clone_to_owned().ok()?, before))
+    }
+
     /// Returns the keys that have been pressed since the last call.
     pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         std::mem::take(&mut self.shared.lock().pressed)
@@ -111,6 +119,7 @@ impl Keys {
             state.before = None;
             return;
         }
+        let found = TerminalModes::of(io::stdin()).ok();
         let Ok(now) = tcgetattr(io::stdin()) else { return };
         if state.before.is_none() || now.local_modes.contains(LocalModes::ICANON) {
             let mut modes = now.clone();
@@ -119,6 +128,7 @@ impl Keys {
             modes.special_codes[SpecialCodeIndex::VMIN] = 0;
             modes.special_codes[SpecialCodeIndex::VTIME] = 0;
             if set_modes(&modes).is_ok() {
+                state.found = found;
                 state.before = Some(now);
             }
         }

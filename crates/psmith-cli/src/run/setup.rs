@@ -81,10 +81,12 @@ impl Prepared {
             Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake)).map_err(kernel)?;
         // A job that waits holds its block.
         let queue_max = if plan.holds_blocks() { 1 } else { slots as usize + QUEUE_AHEAD };
-        let setup = setup(&config, slots, queue_max, surroundings, &run)?;
+        let mut setup = setup(&config, slots, queue_max, surroundings, &run)?;
 
         let reporting = Reporting::new(&config, progress(&config), columns(), began);
         let keys = keys(&config, &plan, &reporting, &wake);
+        let found = keys.as_ref().and_then(Keys::found);
+        setup.surroundings.found_terminal = found.or_else(|| tty.as_ref().and_then(JobTerminal::found));
         let observers = Observers::open(&config, &run, began).map_err(|error| record_error(&error))?;
         let pressure = Pressure::new(config.pace.load, config.pace.memfree, plan::cpus());
         let slots = SlotControl::new(config.pace.slots.clone(), slots);

@@ -33,6 +33,8 @@ pub(super) enum SignalRequest {
     Suspend,
     /// List the running jobs.
     List,
+    /// Reap the children that this process was given as the first one of a container.
+    Reap,
     /// Draw again: the terminal has another size, or psmith continues after a stop.
     Redraw,
 }
@@ -47,8 +49,12 @@ impl Signals {
     /// Takes the signals over. Must be called while the process has a single thread.
     pub(super) fn take() -> io::Result<Signals> {
         let ignored = signals::ignored_at_start();
-        let numbers: Vec<i32> =
+        let mut numbers: Vec<i32> =
             TAKEN.iter().map(|signal| signal.as_raw()).filter(|&signal| !ignored.contains(signal)).collect();
+        // Children of other processes whose parents have ended are the first process's: nobody else reaps them.
+        if std::process::id() == 1 {
+            numbers.push(Signal::CHILD.as_raw());
+        }
         let set = SignalSet::of(&numbers);
         signals::block(set);
         Ok(Signals { fd: SignalFd::new(set)? })
@@ -70,6 +76,7 @@ impl Signals {
                 // Continued, also after a stop that was not requested of us (SIGSTOP): the terminal may have been used
                 // since.
                 Signal::WINCH | Signal::CONT => SignalRequest::Redraw,
+                Signal::CHILD => SignalRequest::Reap,
                 // USR2 is reserved.
                 _ => continue,
             };

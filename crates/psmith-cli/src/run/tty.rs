@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use psmith_sys::signals::{self, SignalSet};
-use psmith_sys::terminal;
+use psmith_sys::terminal::{self, TerminalModes};
 use rustix::process::{Signal, kill_current_process_group};
 
 /// The number of tries of a stop that has no effect: a group without a parent in its session cannot be continued by
@@ -38,6 +39,14 @@ impl JobTerminal {
     /// Returns a descriptor of it, for the jobs.
     pub(super) fn for_jobs(&self) -> io::Result<File> {
         self.tty.try_clone()
+    }
+
+    /// Returns the terminal and its modes, unless another group has it.
+    pub(super) fn found(&self) -> Option<(OwnedFd, TerminalModes)> {
+        if !terminal::is_foreground(&self.tty).unwrap_or(false) {
+            return None;
+        }
+        Some((self.tty.try_clone().ok()?.into(), TerminalModes::of(&self.tty).ok()?))
     }
 
     /// Stops the run until it is in the foreground, if it is not: psmith can pass on only what it has.

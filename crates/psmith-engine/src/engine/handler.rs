@@ -315,6 +315,9 @@ pub enum EngineCommand {
     /// Kill the process of this job's attempt with all its descendants, now. The job's outcome is decided as for any
     /// other end: [`EngineCommand::Cancel`] it first where it is to end as cancelled.
     KillNow(JobId),
+    /// Reap the children of this process that it has not started itself: those that it was given as the first process of
+    /// a namespace.
+    ReapStrangers,
     /// Send a signal to the tree of this job's attempt, if it is alive. The reaction is up to the job.
     Signal(JobId, i32),
     /// Sample the stacks of this process, if it belongs to an attempt of this run.

@@ -65,6 +65,7 @@ use psmith_core::{Event, JobId, RunPolicy, SlotId};
 use psmith_sys::credentials::Credentials;
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::rlimit::{Resource, Rlimit};
+use psmith_sys::terminal::TerminalModes;
 
 use crate::containment::{Containment, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, Warden, nonce};
@@ -139,6 +140,9 @@ pub struct Surroundings {
     pub has_arguments: bool,
     /// The terminal that a job is given; the job then stays in the host's session.
     pub terminal: Option<OwnedFd>,
+    /// A terminal whose modes this program or its jobs change, and the modes that the warden puts back if this program is
+    /// gone.
+    pub found_terminal: Option<(OwnedFd, TerminalModes)>,
 }
 
 /// The engine of a run. Made with [`Engine::new`], it works until [`Engine::run`] returns.
@@ -412,6 +416,10 @@ impl<H: Handler> Engine<H> {
                 }
                 EngineCommand::KillNow(job) => {
                     self.kill_now(job);
+                    continue;
+                }
+                EngineCommand::ReapStrangers => {
+                    self.warden.reap_strangers();
                     continue;
                 }
                 EngineCommand::SampleStack(pid, requester) => {

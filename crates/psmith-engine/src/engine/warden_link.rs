@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use psmith_sys::epoll::{Epoll, Interest};
+use psmith_sys::terminal::{self, TerminalModes};
+use psmith_sys::wait;
 
 use crate::engine::observe::Token;
 use crate::engine::{EngineError, Surroundings};
@@ -65,6 +67,12 @@ impl WardenLink {
         };
         let terminal: Vec<_> = surroundings.terminal.iter().map(AsFd::as_fd).collect();
         warden.send(&profile, &terminal).map_err(failed)?;
+        if let Some((terminal, TerminalModes { flags, codes })) = &surroundings.found_terminal
+            && let Some(group) = terminal::own_group_number()
+        {
+            let found = ToWarden::Terminal { flags: *flags, codes, group };
+            warden.send(&found, &[terminal.as_fd()]).map_err(failed)?;
+        }
         self.warden = Some(warden);
         self.forks = false;
         self.last_ping = Instant::now();
@@ -203,6 +211,17 @@ impl WardenLink {
             warden.reset_silence();
         }
         self.last_ping = Instant::now();
+    }
+
+    /// Reaps all children of this process that have ended but the warden, whose end is handled apart.
+    pub(super) fn reap_strangers(&self) {
+        let Some(warden) = &self.warden else { return };
+        while let Ok(Some(ended)) = wait::peek_any() {
+            // A stranger behind it is told anew once the warden is reaped.
+            if ended.pid == warden.pid() || wait::reap(ended.pid).is_err() {
+                return;
+            }
+        }
     }
 
     /// Returns whether the warden that serves now has ended.

@@ -108,6 +108,10 @@ impl Warden {
         self.pidfd.as_fd()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         pidfd::has_ended(&self.pidfd).unwrap_or(true)
     }

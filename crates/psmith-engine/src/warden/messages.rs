@@ -17,7 +17,7 @@ pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
 /// The version of the protocol, raised with every change of a message.
-pub(crate) const PROTOCOL: u16 = 5;
+pub(crate) const PROTOCOL: u16 = 6;
 
 /// The length above which a message is sent in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
@@ -89,6 +89,14 @@ pub(crate) enum ToWarden<'a> {
         no_new_privs: bool,
         /// True if the job shares the session of the host and is given its terminal. Descriptor: the terminal.
         foreground: bool,
+    },
+    /// The modes of the run's terminal, to be put back if the host is gone, and the host's group. Descriptor: the
+    /// terminal.
+    Terminal {
+        flags: [u32; 4],
+        #[serde(borrow)]
+        codes: &'a [u8],
+        group: u32,
     },
     /// The directories of the run's groups, now that there are more than the hello named.
     Groups { dirs: Vec<&'a [u8]> },

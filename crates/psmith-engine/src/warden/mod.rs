@@ -3,6 +3,7 @@
 //! - [`messages`]: all messages between host and warden
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`orphans`]: the warden's own side
+//! - [`terminal`]: the terminal that a dead host left changed
 //! - [`stack_samples`]: stack samples of a job's process
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
@@ -19,6 +20,7 @@ mod places;
 pub(crate) mod probe;
 mod server;
 mod stack_samples;
+mod terminal;
 mod workers;
 
 use std::ffi::OsStr;
@@ -168,6 +170,7 @@ fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
 /// Ends everything that this warden (or keeper) has started. Groups are the host's as long as it lives: it kills and keeps
 /// them where only this warden has failed.
 fn final_cleanup(server: &mut WardenServer, end: &ServeEnd) {
+    let jobs: Vec<u32> = server.children.keys().copied().collect();
     if server.is_alone(end) {
         for dir in &server.group_dirs {
             let _ = cgroup::kill_dir(Path::new(OsStr::from_bytes(dir)));
@@ -196,6 +199,11 @@ fn final_cleanup(server: &mut WardenServer, end: &ServeEnd) {
         }
         descendants::signal_descendants(std::process::id(), None, SIGKILL);
         server.wait_for_exit(Duration::from_millis(5));
+    }
+    if server.is_alone(end)
+        && let Some(terminal) = &server.terminal
+    {
+        terminal.put_back(&jobs);
     }
     if server.is_alone(end) {
         for dir in std::mem::take(&mut server.group_dirs) {

@@ -23,6 +23,7 @@ use psmith_sys::signals::{SignalFd, SignalSet};
 use psmith_sys::spawn::{
     ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Ticket,
 };
+use psmith_sys::terminal::TerminalModes;
 use psmith_sys::wait::{self, ChildChange, ExitStatusRaw, Reaped};
 use psmith_sys::{pidfd, subreaper};
 use rustix::io::Errno;
@@ -34,6 +35,7 @@ use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Orphans;
 use crate::warden::places::KnownSlots;
 use crate::warden::stack_samples::SamplingRounds;
+use crate::warden::terminal::FoundTerminal;
 
 /// The time by which a start must have reached its program; else it has failed (a dead mount, a frozen group).
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -71,6 +73,8 @@ pub(super) struct WardenServer {
     pub(super) sampled: SamplingRounds,
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
+    /// The terminal to be put back when the host is gone.
+    pub(super) terminal: Option<FoundTerminal>,
     /// True for a keeper, which serves one job and exits when nothing of it is left.
     pub(super) keeper: bool,
     pidfds_signal_groups: bool,
@@ -169,6 +173,7 @@ impl WardenServer {
             sampled: SamplingRounds::default(),
             holding,
             group_dirs,
+            terminal: None,
             keeper: false,
             pidfds_signal_groups: crate::warden::pidfds_signal_groups(),
         })
@@ -274,6 +279,11 @@ impl WardenServer {
                     no_new_privs,
                     terminal,
                 };
+            }
+            ToWarden::Terminal { flags, codes, group } => {
+                let codes = codes.try_into().map_err(io::Error::other)?;
+                let modes = TerminalModes { flags, codes };
+                self.terminal = fds.pop().map(|terminal| FoundTerminal::new(terminal, modes, group));
             }
             ToWarden::Groups { dirs } => {
                 self.group_dirs = dirs.into_iter().map(<[u8]>::to_vec).collect();
