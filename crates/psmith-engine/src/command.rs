@@ -193,6 +193,27 @@ impl Command {
     }
 }
 
+/// The surroundings that an attempt has in place of the run's: those of the host when its job was handed in, if they had
+/// changed since the run began.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct OwnSurroundings {
+    /// The environment: `K=V` and NUL, back to back.
+    pub env: Option<Vec<u8>>,
+    /// The working directory, in which a relative one of the job's own is looked up.
+    pub dir: Option<Vec<u8>>,
+}
+
+impl OwnSurroundings {
+    /// Returns the directory of a job that asks for `dir`.
+    pub(crate) fn dir_of(&self, dir: Option<&[u8]>) -> Option<Vec<u8>> {
+        match (&self.dir, dir) {
+            (Some(base), Some(dir)) if !dir.starts_with(b"/") => Some([base, &b"/"[..], dir].concat()),
+            (Some(base), None) => Some(base.clone()),
+            (_, dir) => dir.map(<[u8]>::to_vec),
+        }
+    }
+}
+
 /// The program that the engine starts for an attempt.
 #[derive(Debug)]
 pub enum Launch {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use psmith_core::{AttemptId, SlotId};
 use psmith_sys::{pidfd, proc_tree};
 
+use crate::command::OwnSurroundings;
 use crate::engine::cgroup_slots::SlotLease;
 use crate::engine::channels::WorkerChannel;
 use crate::engine::descriptors::Counted;
@@ -28,6 +29,8 @@ pub(crate) struct Running {
     pub(crate) memory_bytes: Option<u64>,
     /// The limits of its own job, in place of the run's.
     pub(crate) limits: Option<Arc<LimitsInForce>>,
+    /// The surroundings of its own job, in place of the run's.
+    pub(crate) surroundings: Option<Arc<OwnSurroundings>>,
     pub(crate) pid: u32,
     /// From the order to start it to the report.
     pub(crate) awaited: Option<Counted>,
@@ -101,6 +104,7 @@ impl Running {
             generation,
             memory_bytes: None,
             limits: None,
+            surroundings: None,
             pid: 0,
             awaited: None,
             pidfd: None,

@@ -12,7 +12,7 @@ use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time}
 
 use crate::channel::frame::Body;
 use crate::channel::messages::ToWorker;
-use crate::command::Launch;
+use crate::command::{Launch, OwnSurroundings};
 pub use crate::engine::attempt_output::{AttemptOutput, LossReason, OutputKept, TAIL_BYTES_MAX};
 use crate::engine::error::EngineError;
 use crate::engine::spool::Spool;
@@ -52,6 +52,12 @@ pub trait Handler {
 
     /// Returns the limits that hold for this job in place of the run's. Called at each start.
     fn limits(&self, job: &Self::Job) -> Option<Arc<LimitsInForce>> {
+        let _ = job;
+        None
+    }
+
+    /// Returns the surroundings that this job has in place of the run's. Called at each start.
+    fn surroundings(&self, job: &Self::Job) -> Option<Arc<OwnSurroundings>> {
         let _ = job;
         None
     }

@@ -81,6 +81,7 @@ impl<H: Handler> Engine<H> {
         running.memory_bytes = memory_bytes;
         running.limits = self.handler.limits(&entry.job);
         running.kept = self.handler.kept_output(&entry.job);
+        running.surroundings = self.handler.surroundings(&entry.job);
         let launch = self.handler.launch(&mut entry.job, at);
         self.attempts.insert(running);
         let done = launch.and_then(|launch| {
@@ -116,7 +117,11 @@ impl<H: Handler> Engine<H> {
         if let Launch::Command(command) = &launch {
             running.program = command.program().to_vec();
         }
-        running.dir = dir.map(<[u8]>::to_vec);
+        let own = running.surroundings.clone();
+        running.dir = match &own {
+            Some(own) => own.dir_of(dir),
+            None => dir.map(<[u8]>::to_vec),
+        };
         let is_command = matches!(launch, Launch::Command(_));
         let env = self.supply.environment(running, numbers, self.warden.marker(), words);
         self.take_slot(running)?;
@@ -147,6 +152,7 @@ impl<H: Handler> Engine<H> {
             streams,
             program,
             argv,
+            own_env: own.as_ref().and_then(|own| own.env.as_deref()),
             env: &env,
             dir: running.dir.as_deref(),
             rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),

@@ -136,6 +136,9 @@ pub(crate) struct Start<'a> {
     #[serde(borrow)]
     pub(crate) program: &'a [u8],
     pub(crate) argv: &'a [u8],
+    /// The environment in place of the profile's.
+    pub(crate) own_env: Option<&'a [u8]>,
+    /// What is added to the environment.
     pub(crate) env: &'a [u8],
     pub(crate) dir: Option<&'a [u8]>,
     /// The start's own limits, each in place of the profile's of the same resource.
@@ -246,6 +249,7 @@ mod tests {
             streams: 0b110,
             program: b"/bin/\xff",
             argv: b"a\0\0b\0",
+            own_env: Some(b"A=B\0"),
             env: b"K=V\0",
             dir: Some(b"/tmp"),
             rlimits: vec![(7, 50, 60)],

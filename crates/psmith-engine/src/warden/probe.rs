@@ -44,6 +44,7 @@ pub(crate) fn keeper() -> Result<(), String> {
             streams: 0,
             program: NO_PROGRAM,
             argv: b"none\0",
+            own_env: None,
             env: b"",
             dir: None,
             rlimits: Vec::new(),

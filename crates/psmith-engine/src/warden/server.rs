@@ -111,6 +111,11 @@ impl Profile {
         }
     }
 
+    /// Returns the environment of a start, before what it adds.
+    pub(super) fn env_of(&self, start: &Start<'_>) -> Cow<'_, EnvBlock> {
+        start.own_env.map_or(Cow::Borrowed(&self.env), |own| Cow::Owned(EnvBlock::new(own.to_vec())))
+    }
+
     /// Returns the limits of a start that has these of its own. No limit is raised here that was lowered before: each
     /// resource is set once.
     pub(super) fn rlimits_with(&self, own: &[(u8, u64, u64)]) -> Cow<'_, [Rlimit]> {
@@ -362,7 +367,7 @@ impl WardenServer {
         let started = self.spawner.start(&SpawnRequest {
             program: &program,
             argv: start.argv,
-            env: &self.profile.env,
+            env: &self.profile.env_of(start),
             env_extra: start.env,
             fds: streams,
             dir: dir.as_deref().map(Dir::Path),

@@ -73,7 +73,7 @@ impl WardenServer {
             join = self.slots.joins(start.cgroup_slot)?;
         }
         let parent = std::process::id();
-        let filled = self.environment.fill(&self.profile.env, start.env);
+        let filled = self.environment.fill(&self.profile.env_of(start), start.env);
         filled.map_err(|_| refused(Errno::INVAL, ChildStep::Exec))?;
         match join.group.map_or_else(|| forker.fork(), |group| forker.fork_into(group)) {
             Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd, join.group.is_some())),
@@ -128,6 +128,7 @@ impl WardenServer {
             streams: start.streams | 1,
             program: b"/proc/self/exe",
             argv: &argv,
+            own_env: start.own_env,
             env: &env,
             dir: start.dir,
             rlimits: start.rlimits.clone(),

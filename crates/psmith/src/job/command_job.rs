@@ -105,7 +105,8 @@ impl CommandJob {
         self
     }
 
-    /// Sets its working directory; a relative one is resolved in this program's working directory.
+    /// Sets its working directory; a relative one is resolved in the working directory that this program has when the job
+    /// is handed in, which is the command's otherwise.
     ///
     /// ```
     /// # psmith::init();

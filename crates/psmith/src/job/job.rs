@@ -15,7 +15,7 @@ use crate::job::mailbox::JobMailbox;
 use crate::job::overrides::JobOverrides;
 use crate::job::retry::Retry;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
-use psmith_engine::command::Command;
+use psmith_engine::command::{Command, OwnSurroundings};
 use psmith_engine::function::call::entry;
 use psmith_engine::function::codec::{CarriedError, Codec, CodecError};
 use psmith_engine::function::described::Described;
@@ -107,6 +107,8 @@ pub(crate) struct Request {
     pub(crate) frame_bytes_max: u64,
     /// Scratch directories of the job, where it may have some.
     pub(crate) scratch: Option<Box<JobScratch>>,
+    /// The program's surroundings when the job was handed in, if they are not the run's.
+    pub(crate) surroundings: Option<Arc<OwnSurroundings>>,
 }
 
 impl Request {
@@ -134,6 +136,7 @@ impl Request {
             overrides: None,
             frame_bytes_max: FRAME_BYTES_MAX,
             scratch: None,
+            surroundings: None,
         }
     }
 

@@ -10,6 +10,7 @@
 //! - [`reused`]: the engine's handler for function jobs that share workers
 //! - [`job_messages`]: a worker's messages about its job, for both handlers; [`start_order`]: none before its start
 //! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
+//! - [`surroundings`]: the environment and directory that jobs get
 //! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`suspension`]: all runs of a program suspended together; [`live_runs`]: which runs there are
 
@@ -35,5 +36,6 @@ pub(crate) mod shared;
 pub(crate) mod single_use;
 pub(crate) mod start_order;
 pub(crate) mod submitter;
+pub(crate) mod surroundings;
 pub(crate) mod suspension;
 pub(crate) mod worker_budget;

@@ -39,9 +39,11 @@ use psmith_engine::limits::ResourceLimits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// A fresh process for each job: nothing of a job is seen by the next.
+    /// A fresh process for each job: nothing of a job is seen by the next. It has the environment and the working directory
+    /// that this program had when the job was handed in, as a command has.
     PerJob,
-    /// Reused workers, which do one job after the other: what a job leaves in the program's own memory (statics,
+    /// Reused workers, which do one job after the other, each with the environment and the working directory that this
+    /// program had when it was started: what a job leaves in the program's own memory (statics,
     /// threads) is seen by the next one there. A change in the process is not: after each job, or after each
     /// batch of short ones, the working directory, the umask and the signal mask are restored, and where the
     /// environment, the niceness, a resource limit or one of the standard streams has changed, the worker is replaced.

@@ -3,10 +3,8 @@
 //! Jobs go in, events come out; both through one lock that is held for a few moves only, never while a job, a hook or
 //! the kernel is waited for. Dropping a run ends the jobs that run and waits until none of their processes is left.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 use std::thread::JoinHandle;
@@ -20,7 +18,6 @@ use crate::run::options::{Isolation, OnError, Options, Output};
 use crate::run::reused::ReusedDriver;
 use crate::run::run_event::{First, RunEvent, Tap, Wants};
 use crate::run::single_use::SingleUseDriver;
-use crate::run::worker_budget;
 use crate::run::worker_budget::Budget;
 use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{EngineCommand, Streams};
@@ -30,6 +27,7 @@ use psmith_engine::{Engine, EngineError, Setup, Surroundings};
 
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
+use crate::run::surroundings::HostSurroundings;
 
 /// A run, from the caller's side. One thread takes its events; any may submit through a [`Submitter`].
 #[derive(Debug)]
@@ -76,13 +74,16 @@ impl Run {
         let side = Arc::clone(&shared);
         let scratch = options.scratch.as_deref().map(Scratch::new).transpose();
         let scratch = scratch.map_err(|error| EngineError::Setting(error.to_string()))?;
-        let setup = setup(&options, workers, limits, variable, scratch.as_deref());
+        let surroundings = Arc::new(HostSurroundings::now(variable));
+        let setup = setup(&options, workers, limits, &surroundings, scratch.as_deref());
         let setup = setup.map_err(EngineError::Kernel)?;
         let frame_bytes_max = options.frame_bytes_max;
         let deadline = options.total_timeout;
-        let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
+        let submitter =
+            Submitter::new(Arc::clone(&shared), &options, scratch.clone(), Arc::clone(&surroundings));
         let thread = std::thread::Builder::new().name("psmith-engine".into());
-        let engine = thread.spawn(move || work(&side, setup, wants, &options, (first_calls, budget)));
+        let own = (first_calls, budget, surroundings);
+        let engine = thread.spawn(move || work(&side, setup, wants, &options, own));
         let run = Run {
             shared,
             engine: Some(engine.map_err(EngineError::Kernel)?),
@@ -199,7 +200,7 @@ fn work(
     setup: Setup,
     wants: Wants,
     options: &Options,
-    (first_calls, budget): (Vec<FirstCall>, Budget),
+    (first_calls, budget, surroundings): (Vec<FirstCall>, Budget, Arc<HostSurroundings>),
 ) {
     /// Reports the engine's end at its drop: whatever happens on this thread, the caller does not wait for ever.
     struct Ends<'s>(&'s RunShared, Option<Result<(), EngineError>>);
@@ -235,8 +236,8 @@ fn work(
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { block_policy(policy) } else { policy };
-            let driver =
-                ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (first_calls, budget));
+            let own = (first_calls, budget, surroundings);
+            let driver = ReusedDriver::new(Arc::clone(&shared), wants, options, policy, own);
             Engine::new(driver, reused_setup(setup)).and_then(|engine| {
                 tell_if_narrower(engine.slots(), workers);
                 shared.driver.work(engine)
@@ -305,11 +306,10 @@ fn setup(
     options: &Options,
     workers: u32,
     limits: LimitsInForce,
-    variable: Vec<u8>,
+    surroundings: &HostSurroundings,
     scratch: Option<&Scratch>,
 ) -> io::Result<Setup> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    let inherited = std::env::vars_os().filter(|(key, _)| key != worker_budget::VARIABLE);
     let inherit = match options.output {
         Output::Inherit => {
             let (stdout, stderr) = (io::stdout(), io::stderr());
@@ -317,13 +317,12 @@ fn setup(
         }
         _ => None,
     };
-    let env = inherited.flat_map(|(key, value)| word(key, value)).chain(variable).collect();
     Ok(Setup {
         policy: options.run_policy(workers),
         contain: options.contain,
         streams: Streams { stdin: None, inherit, captures_values: true },
         surroundings: Surroundings {
-            env,
+            env: surroundings.env().to_vec(),
             rlimits: limits.rlimits,
             tree: limits.tree,
             scratch: scratch.map(|scratch| scratch.root().to_owned()),
@@ -333,12 +332,4 @@ fn setup(
         spool_dir: std::env::temp_dir(),
         run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
     })
-}
-
-fn word(key: OsString, value: OsString) -> Vec<u8> {
-    let mut word = key.into_vec();
-    word.push(b'=');
-    word.extend(value.into_vec());
-    word.push(0);
-    word
 }

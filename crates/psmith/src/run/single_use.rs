@@ -26,7 +26,7 @@ use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
-use psmith_engine::command::{Launch, Numbers, WorkerStart};
+use psmith_engine::command::{Launch, Numbers, OwnSurroundings, WorkerStart};
 use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{
     AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, OutputKept, Pull, Taken,
@@ -249,6 +249,10 @@ impl Handler for SingleUseDriver {
 
     fn limits(&self, job: &SingleUseJob) -> Option<Arc<LimitsInForce>> {
         job.request.limits().cloned()
+    }
+
+    fn surroundings(&self, job: &SingleUseJob) -> Option<Arc<OwnSurroundings>> {
+        job.request.surroundings.clone()
     }
 
     fn greeted(

@@ -9,9 +9,10 @@ use crate::job::job::Request;
 use crate::job::job::refused;
 use crate::job::overrides::LimitsCache;
 use crate::run::driver::DriverTurn;
-use crate::run::options::Options;
+use crate::run::options::{Isolation, Options};
 use crate::run::run_event::RunEvent;
 use crate::run::shared::RunShared;
+use crate::run::surroundings::HostSurroundings;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::scratch::Scratch;
 
@@ -23,13 +24,22 @@ pub(crate) struct Submitter {
     limits: Arc<LimitsCache>,
     frame_bytes_max: u64,
     scratch: Option<Arc<Scratch>>,
+    surroundings: Arc<HostSurroundings>,
+    /// True if each job has a process that is started for it.
+    is_per_job: bool,
 }
 
 impl Submitter {
-    pub(crate) fn new(shared: Arc<RunShared>, options: &Options, scratch: Option<Arc<Scratch>>) -> Submitter {
+    pub(crate) fn new(
+        shared: Arc<RunShared>,
+        options: &Options,
+        scratch: Option<Arc<Scratch>>,
+        surroundings: Arc<HostSurroundings>,
+    ) -> Submitter {
         let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
         let limits = Arc::new(LimitsCache::new(options.limits));
-        Submitter { shared, policy, limits, frame_bytes_max, scratch }
+        let is_per_job = options.isolation_in_force() == Isolation::PerJob;
+        Submitter { shared, policy, limits, frame_bytes_max, scratch, surroundings, is_per_job }
     }
 
     pub(crate) fn submit(&self, request: Request) {
@@ -54,6 +64,9 @@ impl Submitter {
             request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
         request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
+        if self.is_per_job || request.command.is_some() {
+            request.surroundings = self.surroundings.changed();
+        }
         let mut state = match self.shared.accept() {
             Ok(state) => state,
             Err(index) => return self.shared.send_unstarted(index, request),

@@ -25,6 +25,10 @@ use psmith_engine::handler::{
     AttemptSlot, EngineCommand, EngineEvent, Handler, HandlerReply, Pull, View, WorkerMessage,
 };
 
+fn surroundings() -> Arc<HostSurroundings> {
+    Arc::new(HostSurroundings::now(Vec::new()))
+}
+
 struct Harness {
     driver: ReusedDriver,
     shared: Arc<RunShared>,
@@ -40,12 +44,17 @@ impl Harness {
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };
-        let mut driver =
-            ReusedDriver::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
+        let mut driver = ReusedDriver::new(
+            Arc::clone(&shared),
+            wants,
+            &options,
+            policy.clone(),
+            (Vec::new(), Budget::default(), surroundings()),
+        );
         let first_batch = jobs;
         driver.pool =
             WorkerPool::new(PoolPolicy { first_batch, ..pool_policy(&options, wants, policy.clone()) });
-        let submitter = Submitter::new(Arc::clone(&shared), &options, None);
+        let submitter = Submitter::new(Arc::clone(&shared), &options, None, surroundings());
         let callee = Arc::new(Callee::new::<_, Described>(Plain(|n: u8| n), None));
         let input_writer = InputWriter::new(&submitter, &callee);
         Harness { driver, shared, input_writer, engine: Dispatcher::new(policy), now: Time::ZERO }

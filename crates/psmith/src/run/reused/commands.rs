@@ -15,7 +15,7 @@ use crate::job::job::refused;
 use crate::run::reused::{ReusedDriver, ReusedWorker};
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
-use psmith_engine::command::{Launch, Numbers, WorkerStart};
+use psmith_engine::command::{Launch, Numbers, OwnSurroundings, WorkerStart};
 use psmith_engine::handler::{HandlerReply, Pull};
 use psmith_engine::limits::LimitsInForce;
 
@@ -51,6 +51,14 @@ impl ReusedDriver {
         let EngineJob::Alone(id) = job else { return None };
         let (attempt, _) = self.pool.job_at(WorkerKey(id.0))?;
         self.jobs.get(attempt.job)?.request.limits().cloned()
+    }
+
+    /// The surroundings of this process: those of its job, or of now, for a worker that may serve many.
+    pub(crate) fn surroundings_of(&self, job: EngineJob) -> Option<Arc<OwnSurroundings>> {
+        let EngineJob::Alone(id) = job else { return self.surroundings.changed() };
+        let (attempt, _) = self.pool.job_at(WorkerKey(id.0))?;
+        let request = &self.jobs.get(attempt.job)?.request;
+        if request.command.is_some() { request.surroundings.clone() } else { self.surroundings.changed() }
     }
 
     /// Sends a worker that has one job the request of this job.

@@ -49,9 +49,10 @@ use crate::run::reused::turn::job_id_of;
 use crate::run::reused::worker::ReusedWorker;
 use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
+use crate::run::surroundings::HostSurroundings;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{CallEnd, CallUsage, FromWorker, JobRequest};
-use psmith_engine::command::{Launch, WorkerStart};
+use psmith_engine::command::{Launch, OwnSurroundings, WorkerStart};
 use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{
     AttemptOutput, AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live,
@@ -94,6 +95,7 @@ pub(crate) struct ReusedDriver {
     /// Pause until the budget is asked for more.
     asks_again: Option<Duration>,
     listeners: Listeners,
+    surroundings: Arc<HostSurroundings>,
 }
 
 /// A single job while this driver has it.
@@ -129,7 +131,7 @@ impl ReusedDriver {
         wants: Wants,
         options: &Options,
         policy: RunPolicy,
-        (first_calls, budget): (Vec<FirstCall>, Budget),
+        (first_calls, budget, surroundings): (Vec<FirstCall>, Budget, Arc<HostSurroundings>),
     ) -> ReusedDriver {
         let worker_start =
             WorkerStart { frame_bytes_max: options.frame_bytes_max, first_calls, ..WorkerStart::new() };
@@ -161,6 +163,7 @@ impl ReusedDriver {
             room: u32::MAX,
             asks_again: None,
             listeners: Listeners::default(),
+            surroundings,
         }
     }
 
@@ -340,6 +343,10 @@ impl Handler for ReusedDriver {
 
     fn limits(&self, job: &EngineJob) -> Option<Arc<LimitsInForce>> {
         self.limits_of(*job)
+    }
+
+    fn surroundings(&self, job: &EngineJob) -> Option<Arc<OwnSurroundings>> {
+        self.surroundings_of(*job)
     }
 
     fn greeted(&mut self, view: &View<'_>, job: &mut EngineJob, at: AttemptSlot, reply: &mut HandlerReply) {
