@@ -98,6 +98,8 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-63", "more reused workers than descriptors allow"),
     ("F-64", "job too large for a message to the warden"),
     ("F-65", "error or panic whose text is megabytes"),
+    ("F-67", "a facility that a filter or a missing capability refuses"),
+    ("F-68", "no /proc, no /dev/null, closed streams, an odd directory"),
     ("F-69", "the host forks, or changes user, root or directory after a run has begun"),
     ("F-70", "foreign zombies as process 1; a terminal left raw by a kill -9"),
 ];

@@ -94,6 +94,21 @@ impl Init {
     }
 }
 
+impl Init {
+    /// Names a program that is executed as the warden where psmith lies in a shared library of another program (an
+    /// extension of Python or Ruby, a plugin), which cannot be executed again for that. It must use psmith of the same
+    /// version, as the command `psmith` does. Then commands run; functions do not, because their code is in no program,
+    /// and each is refused with words that say so. Elsewhere it changes nothing. Applies to runs that begin later.
+    ///
+    /// ```
+    /// psmith::init().warden_program("/usr/local/bin/psmith");
+    /// ```
+    pub fn warden_program(self, path: impl Into<std::path::PathBuf>) -> Init {
+        warden::image::name(path.into());
+        self
+    }
+}
+
 /// Returns the call that workers of a run that begins now make first.
 pub fn set_up() -> Option<Result<FirstCall, String>> {
     SET_UP.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -142,7 +142,7 @@ pub fn facilities() -> Vec<Facility> {
     let stale = stale_groups();
     let mut all = vec![containment(), cgroup_level(), keeper_level(), sweep_level(), group_level()];
     all.extend([limit(Controller::Memory), limit(Controller::Pids), limit(Controller::Cpu)]);
-    all.extend([warden(), spool(&std::env::temp_dir()), sealed_memory()]);
+    all.extend([warden(), calls(), spool(&std::env::temp_dir()), sealed_memory()]);
     all.extend([machine::descriptors(), machine::processes(), machine::cpus(), machine::kernel()]);
     all.extend([group_signals(), closing_by_range(), machine::terminal(), machine::cores(), stale]);
     all
@@ -183,7 +183,7 @@ fn keeper_level() -> Facility {
         Facility::new("keeper", "the same without control groups, at the price of a process for each job");
     match Containment::Keeper.probe().and_then(|()| warden::probe::keeper()) {
         Ok(()) => facility.found("a keeper was spawned, and adopts orphans"),
-        Err(reason) => facility.missing(reason, remedy::of_adoption()),
+        Err(reason) => facility.missing(reason, remedy::of_keeper()),
     }
 }
 
@@ -239,8 +239,20 @@ fn warden() -> Facility {
     let facility = Facility::new("warden", "the process that spawns, reaps and outlives; no job without it");
     match warden::probe::warden() {
         Ok(()) => facility.found("/proc/self/exe was executed again and answered"),
-        Err(reason) => {
-            facility.missing(reason, "mount /proc, and keep the program on a file system without noexec")
+        Err(reason) => facility.missing(reason, remedy::of_warden()),
+    }
+}
+
+fn calls() -> Facility {
+    let facility = Facility::new("calls", "the calls of the kernel without which no job runs");
+    let refused = probe::refused_calls();
+    match refused.first() {
+        None => facility.found("none is refused"),
+        Some((_, error)) => {
+            let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
+            let names = names.join(", ");
+            let remedy = remedy::of_calls(&names, error);
+            facility.missing(format!("{names}: {error}"), remedy)
         }
     }
 }

@@ -33,3 +33,4 @@ pub use engine::{Engine, EngineError, Setup, Surroundings, error, handler, spool
 pub use entry::{Init, init};
 pub use function::{codec, registry};
 pub use limits::{LimitsInForce, ResourceLimits};
+pub use warden::image::WardenImage;

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -251,19 +252,44 @@ pub fn build_id() -> u64 {
     })
 }
 
-/// Returns whether this code is part of the program that `/proc/self/exe` names, so that executing that again gives a
-/// process which has it. False in a shared library that another program has loaded.
+/// The place of this code, seen from what executing `/proc/self/exe` again would start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImagePlace {
+    /// It is part of that program.
+    Executable,
+    /// It is part of a shared library that the program has loaded.
+    Library,
+    /// That program is this dynamic loader, which was given the program of this code as an argument.
+    Interpreted(PathBuf),
+}
+
+/// Returns where this code lies.
 ///
 /// # Errors
 /// Without `/proc`.
-pub fn is_in_executable() -> std::io::Result<bool> {
+pub fn place() -> std::io::Result<ImagePlace> {
+    static PLACE: OnceLock<ImagePlace> = OnceLock::new();
+    if let Some(place) = PLACE.get() {
+        return Ok(place.clone());
+    }
+    let place = find_place()?;
+    Ok(PLACE.get_or_init(|| place).clone())
+}
+
+fn find_place() -> std::io::Result<ImagePlace> {
     let program = std::fs::read_link("/proc/self/exe")?;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
     let wanted = anchor as fn() as usize;
     let line = maps.lines().find(|line| executable(line).is_some_and(|range| range.contains(&wanted)));
     // The sixth field, after any number of spaces; it may hold spaces itself.
     let path = line.and_then(|line| line.splitn(6, ' ').nth(5)).map(str::trim_start);
-    Ok(path.is_some_and(|path| program.as_os_str() == path))
+    if path.is_some_and(|path| program.as_os_str() == path) {
+        return Ok(ImagePlace::Executable);
+    }
+    // The loaders of glibc and musl: ld-linux-x86-64.so.2, ld-musl-aarch64.so.1; a glibc of its own may say ld.so.
+    let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_loader = name.starts_with("ld-") || name.starts_with("ld.");
+    Ok(if is_loader { ImagePlace::Interpreted(program) } else { ImagePlace::Library })
 }
 
 fn anchor() {}
@@ -348,7 +374,7 @@ mod tests {
 
     #[test]
     fn this_code_is_part_of_the_program_that_runs() {
-        assert!(is_in_executable().unwrap());
+        assert_eq!(place().unwrap(), ImagePlace::Executable);
     }
 
     #[test]

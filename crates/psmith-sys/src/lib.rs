@@ -28,6 +28,7 @@ pub mod eventfd;
 pub mod executable;
 pub mod exit;
 pub mod farewell;
+pub mod filter;
 pub mod forbid;
 pub mod fork;
 pub mod generation;

@@ -21,6 +21,45 @@ use crate::{pidfd, proc_tree, raw, signals, wait};
 /// The time after which a copy that has not answered never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Returns whether a filter refuses clone3(2) by another error than that there is no such call: the C library, which has
+/// a way around a missing one only, then starts neither processes nor threads.
+#[must_use]
+pub fn refuses_clone3() -> bool {
+    // SAFETY: clone3(2) of no arguments is refused, by EINVAL where the call is allowed.
+    let refused = unsafe { raw::call(libc::SYS_clone3, [0; 6]) };
+    refused == -(libc::EPERM as isize) || refused == -(libc::EACCES as isize)
+}
+
+/// Returns the calls that this kernel or a filter refuses and without which no job runs, each with its error: found by
+/// calling each with arguments that are refused for what they are where the call is allowed.
+#[must_use]
+pub fn refused_calls() -> Vec<(&'static str, io::Error)> {
+    const NONE: usize = usize::MAX;
+    let calls = [
+        ("pidfd_open", libc::SYS_pidfd_open, [0, NONE, 0, 0, 0, 0]),
+        ("pidfd_send_signal", libc::SYS_pidfd_send_signal, [NONE, 0, 0, 0, 0, 0]),
+        ("signalfd4", libc::SYS_signalfd4, [NONE, 0, 0, 0, 0, 0]),
+        ("epoll_create1", libc::SYS_epoll_create1, [NONE, 0, 0, 0, 0, 0]),
+        ("eventfd2", libc::SYS_eventfd2, [0, NONE, 0, 0, 0, 0]),
+        ("socketpair", libc::SYS_socketpair, [NONE, 0, 0, 0, 0, 0]),
+        ("prctl", libc::SYS_prctl, [NONE, 0, 0, 0, 0, 0]),
+    ];
+    let mut refused: Vec<_> = calls
+        .into_iter()
+        .filter_map(|(name, number, args)| {
+            // SAFETY: each of these calls refuses these arguments: no descriptor, no flags or no option of these numbers.
+            let error = raw::check(unsafe { raw::call(number, args) }).err()?;
+            let says_no =
+                [libc::ENOSYS, libc::EPERM, libc::EACCES].iter().any(|no| error.raw_os_error() == Some(*no));
+            says_no.then_some((name, error))
+        })
+        .collect();
+    if refuses_clone3() {
+        refused.push(("clone3", io::Error::from_raw_os_error(libc::EPERM)));
+    }
+    refused
+}
+
 /// Checks that a helper process can adopt the orphans below it, and that `/proc` lists a process's children: the two
 /// things by which orphans are found.
 ///

@@ -29,4 +29,4 @@ pub fn numbers(count: u32) -> String {
 
 pub use rustix::process::Signal;
 pub use scene::{OUTER_LIMIT, Ready, Scene};
-pub use wicked::{example, wicked};
+pub use wicked::{example, example_library, wicked};

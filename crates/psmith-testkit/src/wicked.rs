@@ -37,8 +37,21 @@ fn locate() -> PathBuf {
 /// If it cannot be built.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {
+    built_example(name, name)
+}
+
+/// Returns the path of this example of the library that is a shared library itself.
+///
+/// # Panics
+/// As [`example`].
+#[must_use]
+pub fn example_library(name: &str) -> PathBuf {
+    built_example(name, &format!("lib{name}.so"))
+}
+
+fn built_example(name: &str, file: &str) -> PathBuf {
     let profile = profile();
-    let program = profile.join("examples").join(name);
+    let program = profile.join("examples").join(file);
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let sources = ["psmith/src", "psmith/examples", "psmith-core/src", "psmith-sys/src", "psmith-macros/src"];
     if !is_fresh(&program, &sources.map(|source| crates.join(source))) {

@@ -29,6 +29,7 @@ use std::io;
 use std::time::{Instant, SystemTime};
 
 use psmith_engine::Engine;
+use psmith_engine::engine::refused;
 
 use crate::config::Config;
 use crate::error::CliError;
@@ -64,6 +65,7 @@ pub(super) fn epoch_now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-fn kernel(error: io::Error) -> CliError {
-    CliError::new(crate::report::display::os_text(&error))
+/// Returns the error of a call without which no run begins: its name, and what it was wanted for.
+fn kernel(call: &'static str, purpose: &'static str) -> impl Fn(io::Error) -> CliError {
+    move |error| CliError::new(refused(call, purpose, error).to_string())
 }

@@ -58,8 +58,8 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(config: Config, began: Instant) -> Result<Prepared, CliError> {
         // Before any other thread exists.
-        let signals = Signals::take().map_err(kernel)?;
-        let wake = Arc::new(Waker::new().map_err(kernel)?);
+        let signals = Signals::take().map_err(kernel("signalfd4", "to take signals"))?;
+        let wake = Arc::new(Waker::new().map_err(kernel("eventfd2", "to wake the engine"))?);
         let (plan, jobs) = RunPlan::new(&config)?;
         let plan = Arc::new(plan);
         let run = run_name();
@@ -73,12 +73,12 @@ impl Prepared {
         let (joblog, results) = (files.joblog, files.results);
         let writer =
             WriterHandle::start(lines, colors(&config), joblog, results, run.clone(), Arc::clone(&wake))
-                .map_err(kernel)?;
+                .map_err(kernel("clone3", "for a thread"))?;
         let events = files.events.map(|log| EventWriter::start(log, run.clone(), Arc::clone(&wake)));
-        let events = events.transpose().map_err(kernel)?;
+        let events = events.transpose().map_err(kernel("clone3", "for a thread"))?;
         first_messages(&config, slots, &files.warnings, &writer);
-        let producer =
-            Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake)).map_err(kernel)?;
+        let producer = Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake))
+            .map_err(kernel("clone3", "for a thread"))?;
         // A job that waits holds its block.
         let queue_max = if plan.holds_blocks() { 1 } else { slots as usize + QUEUE_AHEAD };
         let mut setup = setup(&config, slots, queue_max, surroundings, &run)?;
@@ -132,11 +132,13 @@ fn setup(
 ) -> Result<Setup, CliError> {
     let window = config.output.window.unwrap_or(WINDOW_MIN.max(slots.saturating_mul(WINDOW_PER_SLOT)));
     let inherits = config.output.mode == OutputMode::Ungrouped || config.tty;
-    let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
+    let own = |fd: &dyn AsFd| {
+        fd.as_fd().try_clone_to_owned().map_err(kernel("fcntl", "to give jobs a standard stream"))
+    };
     let stdin = config.stdin == StdinMode::Inherit || config.tty;
     let mut seed = [0; 8];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| kernel(e.into()))?;
+        .map_err(|error| kernel("getrandom", "for the order of retries")(error.into()))?;
     Ok(Setup {
         policy: RunPolicy {
             slots,
@@ -176,7 +178,8 @@ fn surroundings(
             .push(format!("--mem {size}: no control group here, so it is the address space of each process"));
     }
     let env = plan::environment_block(&config.surroundings);
-    let terminal = tty.map(JobTerminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
+    let terminal = tty.map(JobTerminal::for_jobs).transpose();
+    let terminal = terminal.map_err(kernel("fcntl", "to give jobs the terminal"))?.map(Into::into);
     let nice = config.pace.nice;
     Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, named, notes))
 }

@@ -74,7 +74,7 @@ use attempts::Attempts;
 use cgroup_slots::CgroupSlots;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
-pub use error::EngineError;
+pub use error::{EngineError, refused};
 use handler::{AttemptOutput, EngineCommand, Handler, Pull, Streams};
 use output::OutputStore;
 use run_state::RunState;
@@ -502,7 +502,7 @@ pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavail
 
 /// Makes a poll set with the handler's wake-ups in it.
 fn watch_wakes(handler: &impl Handler) -> io::Result<Epoll> {
-    let epoll = Epoll::new()?;
+    let epoll = Epoll::new().map_err(|error| refused("epoll_create1", "to wait for jobs", error))?;
     for (index, fd) in handler.wake_fds().into_iter().enumerate() {
         epoll.add(fd, observe::Token::Wake(index as u32).pack(), Interest::READ)?;
     }

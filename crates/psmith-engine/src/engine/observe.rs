@@ -255,7 +255,7 @@ impl<H: Handler> Engine<H> {
                 let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
             }
         }
-        let words = warden.reap();
+        let words = if self.warden.has_answered() { warden.reap() } else { warden.last_words() };
         self.cgroup_slots.forget_warden();
         for slot in self.attempts.slots() {
             if self.attempts.channel_mut(slot).is_some() {
@@ -274,6 +274,14 @@ impl<H: Handler> Engine<H> {
         }
         self.attempts.forget_keepers();
         self.samples.clear();
+        if !words.is_empty() && !self.warden.has_answered() {
+            // What it says of its own start, the next one would say, too.
+            let words = words.strip_prefix("psmith: error: ").unwrap_or(&words).replace('\n', "; ");
+            self.fail(EngineError::Warden { error: io::Error::other(words), words: String::new() });
+            self.dispatch.push(Event::WardenLost);
+            self.dispatch.push(Event::Kill);
+            return;
+        }
         let view = self.dispatch.view();
         self.handler.on_event(&view, EngineEvent::WardenLost { words: &words });
         self.dispatch.push(Event::WardenLost);

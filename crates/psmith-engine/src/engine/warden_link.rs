@@ -33,6 +33,8 @@ pub(super) struct WardenLink {
     surroundings: Surroundings,
     /// True if workers are forked copies of it, which the host trusts before their own hello.
     forks: bool,
+    /// True once a warden of this run has answered.
+    has_answered: bool,
     losses: VecDeque<Instant>,
     last_ping: Instant,
 }
@@ -45,6 +47,7 @@ impl WardenLink {
             introduction,
             surroundings,
             forks: false,
+            has_answered: false,
             losses: VecDeque::new(),
             last_ping: Instant::now(),
         }
@@ -169,7 +172,13 @@ impl WardenLink {
             return Err(io::Error::other("it is not the warden that was started"));
         }
         self.forks = matches!(hello, ToHost::Hello { forks: true, .. });
+        self.has_answered = true;
         Ok(self.introduction.again)
+    }
+
+    /// Returns whether a warden of this run has ever answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     pub(super) fn on_pong(&mut self) {

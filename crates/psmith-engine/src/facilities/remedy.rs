@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use psmith_sys::cgroup::CgroupError;
-use psmith_sys::forbid;
+use psmith_sys::executable::{self, ImagePlace};
+use psmith_sys::{forbid, probe};
 
 /// The kernel's error numbers that tell one refusal from another.
 const EPERM: i32 = 1;
@@ -11,6 +12,7 @@ const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EXDEV: i32 = 18;
 const EROFS: i32 = 30;
+const ENOSYS: i32 = 38;
 
 /// Returns the remedy for a refused control group.
 pub(super) fn of_groups(refusal: &CgroupError) -> String {
@@ -26,6 +28,50 @@ pub(super) fn of_adoption() -> String {
         return unset();
     }
     "mount /proc without hidepid, and allow prctl in the seccomp profile".to_owned()
+}
+
+/// Returns the remedy where no keeper is to be had: what keeps a warden from starting keeps a keeper, too.
+pub(super) fn of_keeper() -> String {
+    if is_forbidden() || (probe::refused_calls().is_empty() && has_proc_and_null()) {
+        return of_adoption();
+    }
+    of_warden()
+}
+
+/// Returns the remedy where no warden starts, by what is seen to be wrong.
+pub(super) fn of_warden() -> String {
+    let refused = probe::refused_calls();
+    if let Some((name, error)) = refused.first() {
+        return of_calls(name, error);
+    }
+    if !Path::new("/proc/self/exe").exists() {
+        return "mount -t proc proc /proc".to_owned();
+    }
+    if !has_proc_and_null() {
+        return "mknod -m 666 /dev/null c 1 3, or start the container with a /dev".to_owned();
+    }
+    match executable::place() {
+        Ok(ImagePlace::Interpreted(loader)) => {
+            format!("start the program itself, not through {}", loader.display())
+        }
+        _ => "keep the program on a file system without noexec, readable for this user".to_owned(),
+    }
+}
+
+/// Returns the remedy where calls are refused.
+pub(super) fn of_calls(names: &str, error: &std::io::Error) -> String {
+    let profile =
+        format!("allow {names} in the seccomp profile (for a try: --security-opt seccomp=unconfined)");
+    if error.raw_os_error() == Some(ENOSYS) {
+        format!("{profile}, or use Linux 5.10 or later")
+    } else {
+        profile
+    }
+}
+
+fn has_proc_and_null() -> bool {
+    Path::new("/proc/self/exe").exists()
+        && std::fs::File::options().read(true).write(true).open("/dev/null").is_ok()
 }
 
 fn cure(errno: i32, is_container: bool) -> &'static str {

@@ -15,12 +15,11 @@ use psmith_sys::{executable, pidfd, socket};
 use serde::Serialize;
 
 use crate::descendants;
+use crate::engine::refused;
 use crate::warden::MARKER;
+use crate::warden::image::WardenImage;
 use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
-
-/// The program image of this very process, even if its file was replaced or removed.
-const IMAGE: &str = "/proc/self/exe";
 
 /// The time between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +38,8 @@ pub(crate) struct Warden {
     process: Child,
     stderr: ChildStderr,
     nonce: u64,
+    /// True for a program that was named, which need not be of this build: it runs no functions.
+    is_named: bool,
     pings: u64,
     unanswered_since: Option<Instant>,
 }
@@ -59,10 +60,12 @@ impl Warden {
     /// here on, if the host is gone. `has_arguments`: its arguments are the host's own, and so are those of the workers
     /// that are copies of it.
     pub(crate) fn launch(has_arguments: bool) -> io::Result<Warden> {
-        let (ours, theirs) = socket::pair()?;
+        let image = WardenImage::find()?;
+        let (ours, theirs) =
+            socket::pair().map_err(|error| refused("socketpair", "to talk with the warden", error))?;
         let nonce = nonce()?;
         let spawn = |has_arguments: bool| {
-            std::process::Command::new(IMAGE)
+            std::process::Command::new(image.path())
                 .arg0("psmith-warden")
                 .args(std::env::args_os().skip(1).filter(|_| has_arguments))
                 .env(MARKER, format!("{nonce:x}"))
@@ -73,18 +76,23 @@ impl Warden {
                 .process_group(0)
                 .spawn()
         };
-        let spawned = spawn(has_arguments);
-        let is_too_long = |error: &io::Error| error.kind() == io::ErrorKind::ArgumentListTooLong;
-        let mut process = match spawned {
+        let spawned = match spawn(has_arguments) {
             // The marker was the one word too many: jobs do without.
-            Err(error) if has_arguments && is_too_long(&error) => spawn(false)?,
-            spawned => spawned?,
+            Err(error) if has_arguments && error.kind() == io::ErrorKind::ArgumentListTooLong => spawn(false),
+            spawned => spawned,
         };
+        let mut process = spawned.map_err(|error| image.not_started(error))?;
         drop(theirs);
         let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
         rustix::io::ioctl_fionbio(&stderr, true)?;
-        let pidfd = pidfd::open(process.id())?;
-        Ok(Warden { link: Link::new(ours), pidfd, process, stderr, nonce, pings: 0, unanswered_since: None })
+        let pidfd = pidfd::open(process.id()).map_err(|error| {
+            let _ = process.kill();
+            let _ = process.wait();
+            refused("pidfd_open", "to watch the warden, which starts all jobs", error)
+        })?;
+        let is_named = image.is_named();
+        let link = Link::new(ours);
+        Ok(Warden { link, pidfd, process, stderr, nonce, is_named, pings: 0, unanswered_since: None })
     }
 
     /// Sends the introduction: the host that it serves, and how. Its answer comes later, as a message.
@@ -136,7 +144,9 @@ impl Warden {
     /// Checks the warden's answer to the introduction.
     pub(crate) fn is_ours(&self, hello: &ToHost<'_>) -> bool {
         matches!(hello, ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid, build, .. }
-            if *nonce == self.nonce && *pid == self.process.id() && *build == executable::build_id())
+            if *nonce == self.nonce
+                && *pid == self.process.id()
+                && (*build == executable::build_id() || self.is_named))
     }
 
     /// Sends a ping. At most one is unanswered at a time.
@@ -175,6 +185,13 @@ impl Warden {
             wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, patience);
             let _ = self.process.try_wait();
         }
+    }
+
+    /// Waits a moment for the end of a warden that has closed its socket before it ever answered, and most often says why;
+    /// then as [`Warden::reap`].
+    pub(crate) fn last_words(self) -> String {
+        wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, Duration::from_secs(1));
+        self.reap()
     }
 
     /// Makes sure that it has ended, and returns the last text on its standard error.
@@ -220,7 +237,8 @@ fn wait_for(fd: BorrowedFd<'_>, flags: rustix::event::PollFlags, patience: Durat
 /// Returns a number that cannot be guessed.
 pub(crate) fn nonce() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    let taken = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    taken.map_err(|error| refused("getrandom", "for the secret of a run", error.into()))?;
     Ok(u64::from_ne_bytes(bytes))
 }
 

@@ -7,12 +7,14 @@
 //! - [`stack_samples`]: stack samples of a job's process
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
+//! - [`image`]: the program that is executed as the warden
 //! - [`probe`]: probes that test whether a warden can run here
 //!
 //! The warden is this same program image started again. The link-time hook ([`crate::entry`]) finds the marker in its
 //! environment and calls [`main`], so the program's own `main` never runs in it. It never decides about jobs.
 
 pub(crate) mod client;
+pub(crate) mod image;
 pub(crate) mod link;
 pub(crate) mod messages;
 mod orphans;
@@ -37,6 +39,7 @@ use psmith_sys::spawn::ChildStep;
 use psmith_sys::{cgroup, executable, pidfd, proc_tree, rlimit, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
+use crate::engine::refused;
 use crate::{descendants, scratch};
 use link::{Link, Packet, ReceivedPacket};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
@@ -98,7 +101,9 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     };
     let host = fds.pop().filter(|_| theirs == nonce).ok_or_else(no_host)?;
     if holding != Holding::Group {
-        subreaper::set_subreaper(true)?;
+        subreaper::set_subreaper(true).map_err(|error| {
+            refused("prctl(PR_SET_CHILD_SUBREAPER)", "to be given what jobs leave behind", error)
+        })?;
     }
     let swept = if again { descendants::kill_marked(marker) } else { 0 };
     let scratch = scratch.map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
@@ -148,7 +153,9 @@ fn no_host() -> io::Error {
 /// Moves the socket away from descriptor 0, where no job may ever find it, and opens `/dev/null` there.
 fn take_stdin(stdin: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty());
+    let null =
+        null.map_err(|error| refused("open of /dev/null", "for the standard input of jobs", error.into()))?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
     Ok(socket)

@@ -85,7 +85,7 @@ fn probe(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), Stri
         scratch: None,
         again: false,
     };
-    let mut warden = Warden::launch(false).map_err(|error| format!("execute it: {error}"))?;
+    let mut warden = Warden::launch(false).map_err(text)?;
     let introduced = warden.introduce(&introduction).map_err(|error| format!("talk to it: {error}"));
     let answer = introduced.and_then(|()| await_hello(&mut warden)).and_then(|()| ask(&mut warden));
     let words = if answer.is_ok() { warden.dismiss(ANSWER_MAX) } else { warden.reap() };

@@ -30,6 +30,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::descendants;
+use crate::engine::refused;
 use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Orphans;
@@ -154,8 +155,9 @@ impl WardenServer {
         marker: &[u8],
         group_dirs: Vec<Vec<u8>>,
     ) -> io::Result<WardenServer> {
-        let epoll = Epoll::new()?;
-        let sigchld = SignalFd::new(SignalSet::of(&[Signal::CHILD.as_raw()]))?;
+        let epoll = Epoll::new().map_err(|error| refused("epoll_create1", "to wait for its host", error))?;
+        let sigchld = SignalFd::new(SignalSet::of(&[Signal::CHILD.as_raw()]));
+        let sigchld = sigchld.map_err(|error| refused("signalfd4", "to hear of the ends of jobs", error))?;
         epoll.add(link.as_fd(), LINK, Interest::READ)?;
         epoll.add(sigchld.as_fd(), CHILDREN, Interest::READ)?;
         epoll.add(host.as_fd(), HOST, Interest::READ)?;

@@ -20,7 +20,7 @@ use crate::pool::handle::JobHandle;
 use crate::pool::strategy::SpawnStrategy;
 use crate::run::options::Options;
 use crate::run::process_mutex::ProcessMutex;
-use crate::run::run::Run;
+use crate::run::run::{Run, no_thread};
 use crate::run::run_event::Wants;
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
@@ -94,7 +94,7 @@ impl Pool {
         let side = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("psmith-pool".into());
         let listener = thread.spawn(move || listen(&side, run));
-        let listener = Some(listener.map_err(EngineError::Kernel)?);
+        let listener = Some(listener.map_err(no_thread)?);
         let window = if shared.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
         let handles_receive = !wants.messages;
         Ok(Pool { shared, listener, window, grace: options.grace, handles_receive, ids: Ids::now() })

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -19,11 +19,12 @@ use crate::run::reused::ReusedDriver;
 use crate::run::run_event::{First, RunEvent, Tap, Wants};
 use crate::run::single_use::SingleUseDriver;
 use crate::run::worker_budget::Budget;
+use psmith_engine::engine::refused;
 use psmith_engine::function::first_call::FirstCall;
 use psmith_engine::handler::{EngineCommand, Streams};
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::scratch::Scratch;
-use psmith_engine::{Engine, EngineError, Setup, Surroundings};
+use psmith_engine::{Engine, EngineError, Setup, Surroundings, WardenImage};
 
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
@@ -57,7 +58,7 @@ impl Run {
         taps: Vec<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         options.check()?;
-        check_image()?;
+        let image = check_image(wants)?;
         let observers = options.observers(workers, wants.total);
         let ends_on_failure = options.after_error() != OnError::Continue;
         let shared = RunShared::new(taps, observers, wants.starts, ends_on_failure);
@@ -81,12 +82,13 @@ impl Run {
         let deadline = options.total_timeout;
         let submitter =
             Submitter::new(Arc::clone(&shared), &options, scratch.clone(), Arc::clone(&surroundings));
+        let submitter = submitter.of_commands_alone(image.is_named());
         let thread = std::thread::Builder::new().name("psmith-engine".into());
         let own = (first_calls, budget, surroundings);
         let engine = thread.spawn(move || work(&side, setup, wants, &options, own));
         let run = Run {
             shared,
-            engine: Some(engine.map_err(EngineError::Kernel)?),
+            engine: Some(engine.map_err(no_thread)?),
             deadline: deadline.map(|limit| Instant::now() + limit),
             frame_bytes_max,
             scratch,
@@ -194,6 +196,11 @@ impl Drop for Run {
     }
 }
 
+/// Returns the error of a thread that could not be started.
+pub(crate) fn no_thread(error: io::Error) -> EngineError {
+    EngineError::Kernel(refused("clone3", "for a thread of a run", error))
+}
+
 /// Runs the engine, on its own thread.
 fn work(
     shared: &Arc<RunShared>,
@@ -287,19 +294,14 @@ fn block_policy(policy: RunPolicy) -> RunPolicy {
     RunPolicy { order: psmith_core::policy::Order::Completion, window: u32::MAX, ..policy }
 }
 
-/// Refuses a program that loaded this code as a shared library. The warden is the program, executed again: such a
-/// program would begin its own work once more.
-fn check_image() -> Result<(), EngineError> {
-    static IS_OURS: OnceLock<bool> = OnceLock::new();
-    // Without /proc the warden's own start will show it.
-    match IS_OURS.get_or_init(|| psmith_sys::executable::is_in_executable().unwrap_or(true)) {
-        true => Ok(()),
-        false => Err(EngineError::Setting(
-            "psmith lies in a shared library of this program, which therefore cannot be executed again as a warden: \
-             run jobs from a program that psmith is linked into"
-                .into(),
-        )),
+/// Finds what can be executed as the warden; refuses a program in which nothing can, or that would run functions by
+/// a program without their code.
+fn check_image(wants: Wants) -> Result<WardenImage, EngineError> {
+    let image = WardenImage::find().map_err(|error| EngineError::Setting(error.to_string()))?;
+    if wants.blocks && image.is_named() {
+        return Err(EngineError::Setting(crate::run::submitter::NO_FUNCTIONS.to_owned()));
     }
+    Ok(image)
 }
 
 fn setup(

@@ -19,6 +19,7 @@ use crate::run::start_order::StartOrder;
 use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
+use psmith_engine::engine::refused;
 use psmith_engine::handler::EngineCommand;
 
 /// What both sides share.
@@ -107,7 +108,7 @@ impl RunShared {
             ends_on_failure,
             has_idle_workers: AtomicBool::new(false),
             wanted: AtomicU64::new(0),
-            waker: Waker::new()?,
+            waker: Waker::new().map_err(|error| refused("eventfd2", "to wake a run's engine", error))?,
             driver: EngineDriver::default(),
         })
     }

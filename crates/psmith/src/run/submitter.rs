@@ -16,6 +16,10 @@ use crate::run::surroundings::HostSurroundings;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::scratch::Scratch;
 
+/// The reason for which no function runs where the warden is another program.
+pub(crate) const NO_FUNCTIONS: &str = "functions cannot be run from a shared library of another program: its warden, the program that was named, has not \
+     their code (commands can)";
+
 /// Hands jobs to a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
@@ -27,6 +31,8 @@ pub(crate) struct Submitter {
     surroundings: Arc<HostSurroundings>,
     /// True if each job has a process that is started for it.
     is_per_job: bool,
+    /// False where the warden is a program that has not the code of functions.
+    runs_functions: bool,
 }
 
 impl Submitter {
@@ -39,7 +45,21 @@ impl Submitter {
         let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
         let limits = Arc::new(LimitsCache::new(options.limits));
         let is_per_job = options.isolation_in_force() == Isolation::PerJob;
-        Submitter { shared, policy, limits, frame_bytes_max, scratch, surroundings, is_per_job }
+        Submitter {
+            shared,
+            policy,
+            limits,
+            frame_bytes_max,
+            scratch,
+            surroundings,
+            is_per_job,
+            runs_functions: true,
+        }
+    }
+
+    /// Refuses functions, if `is_so`.
+    pub(crate) fn of_commands_alone(self, is_so: bool) -> Submitter {
+        Submitter { runs_functions: !is_so, ..self }
     }
 
     pub(crate) fn submit(&self, request: Request) {
@@ -64,6 +84,9 @@ impl Submitter {
             request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
         request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
+        if !self.runs_functions && request.command.is_none() {
+            request.refused.get_or_insert(Cause::SpawnFailed(refused(NO_FUNCTIONS.to_owned())));
+        }
         if self.is_per_job || request.command.is_some() {
             request.surroundings = self.surroundings.changed();
         }

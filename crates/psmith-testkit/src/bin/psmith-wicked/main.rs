@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         "print-argv-hex" => report::print_argv_hex(&rest),
         "job-shell" => terminal::job_shell(&rest),
         "in-foreground" => terminal::in_foreground(&rest),
+        "refuse" => resources::refuse(&rest),
         other => usage(&format!("no hazard {other:?}")),
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::{fail, number, text};
+use crate::{become_program, fail, number, text};
 
 /// Runs `eat-memory BYTES`: touches that much, then prints `ate` and exits 0.
 pub(crate) fn eat_memory(args: &[OsString]) -> ExitCode {
@@ -63,4 +63,16 @@ pub(crate) fn open_files(args: &[OsString]) -> ExitCode {
     }
     println!("{}", open.len());
     ExitCode::SUCCESS
+}
+
+/// Runs `refuse CALL ERRNO PROGRAM ARGS..`: becomes the program, in which the kernel refuses this call.
+pub(crate) fn refuse(args: &[OsString]) -> ExitCode {
+    let [_, _, program, rest @ ..] = args else { return fail("refuse CALL ERRNO PROGRAM ARGS..") };
+    let errno = u16::try_from(number(args, 1)).unwrap_or(u16::MAX);
+    if let Err(error) = psmith_sys::filter::refuse(&text(args, 0), errno) {
+        return fail(&format!("refuse: {error}"));
+    }
+    let mut command = std::process::Command::new(program);
+    command.args(rest);
+    become_program(command)
 }

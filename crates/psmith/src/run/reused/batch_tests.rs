@@ -16,6 +16,8 @@ use crate::run::reused::pool_policy;
 use crate::run::run_event::Wants;
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
+use crate::run::surroundings::HostSurroundings;
+use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::SharedRegion;
 use psmith_engine::command::Launch;
