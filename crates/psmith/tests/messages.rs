@@ -428,6 +428,13 @@ fn where_nobody_receives_a_message_is_refused_on_every_face_and_a_pools_hook_rec
         nobody
     );
 
+    // Inline a hook hears as well, when the job has ended.
+    let (mut sum, mut last) = (0, 0);
+    let inline = psmith::map([3, 4], |n: u64| (cx().progress(n, n), send_until_refused(n)).1).workers(0);
+    let ends = inline.on_message(|_, n: u64| sum += n).on_progress(|_, done, _| last = done).into_iter();
+    assert_eq!(ends.map(Result::unwrap).collect::<Vec<_>>(), [(3, None), (4, None)]);
+    assert_eq!((sum, last), (3 + 6, 4));
+
     let ended = |results: Vec<(u64, Option<String>)>| assert_eq!(results, [nobody.clone()]);
     let mut results = Vec::new();
     let mut jobs = [Job::new(send_until_refused, 5000)].into_iter();

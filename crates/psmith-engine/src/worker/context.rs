@@ -89,7 +89,7 @@ impl AsFd for HostChannel {
 }
 
 /// The identity of the running job, and its channel.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct JobContext {
     job: u64,
     index: u64,
@@ -99,6 +99,8 @@ struct JobContext {
     scratch: Option<PathBuf>,
     /// The receiver of the messages that it sends.
     receiver: Receiver,
+    /// What an inline job has said: its messages and, between two of them, its last progress.
+    said: Mutex<Vec<(FromWorker, Vec<u8>)>>,
     /// The channel to the host; `None` for a job that runs inline, in the host itself.
     channel: Option<Arc<HostChannel>>,
 }
@@ -134,6 +136,7 @@ pub(super) fn begin(channel: &Arc<HostChannel>, request: &JobRequest) {
         slot: request.slot,
         scratch: request.scratch.clone().map(|path| OsString::from_vec(path).into()),
         receiver: request.receiver,
+        said: Mutex::default(),
         channel: Some(Arc::clone(channel)),
     };
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,12 +185,14 @@ pub(super) fn take_sent() -> bool {
     SENT.load(Ordering::Relaxed) && SENT.swap(false, Ordering::Relaxed)
 }
 
-/// Runs `call` on this thread as an inline job with this context.
+/// Runs `call` on this thread as an inline job with this context. Returns with its value what the job said: progress and
+/// messages, with their bodies, in order.
 pub fn inline<T>(
     (job, index, attempt): (u64, u64, u32),
+    receiver: Receiver,
     scratch: Option<PathBuf>,
     call: impl FnOnce() -> T,
-) -> T {
+) -> (T, Vec<(FromWorker, Vec<u8>)>) {
     /// Restores the previous context, also when `call` panics.
     struct ClearOnDrop(Option<Arc<JobContext>>);
     impl Drop for ClearOnDrop {
@@ -195,10 +200,12 @@ pub fn inline<T>(
             INLINE.set(self.0.take());
         }
     }
-    let receiver = Receiver::Nobody;
-    let place = JobContext { job, index, attempt, slot: 0, scratch, receiver, channel: None };
-    let _away = ClearOnDrop(INLINE.replace(Some(Arc::new(place))));
-    call()
+    let said = Mutex::default();
+    let place = Arc::new(JobContext { job, index, attempt, slot: 0, scratch, receiver, said, channel: None });
+    let _away = ClearOnDrop(INLINE.replace(Some(Arc::clone(&place))));
+    let value = call();
+    let said = std::mem::take(&mut *place.said.lock().unwrap_or_else(PoisonError::into_inner));
+    (value, said)
 }
 
 /// Returns the job that the caller runs in; `None` outside of a job.
@@ -425,7 +432,8 @@ impl Cx {
     /// Sends a message to the host, which receives it in `on_message` of the run, or else from the job's handle
     /// (`JobHandle::recv`), in the order sent and before the job's result. Waits while the host does not keep up.
     /// A handle that takes no messages keeps as many as it may, in case it is asked for them later; beyond that, and
-    /// where there is nobody to receive them (inline, too), this is an error and no message is lost silently.
+    /// where there is nobody to receive them, this is an error and no message is lost silently. Inline they are received
+    /// when the job has ended.
     ///
     /// ```
     /// # psmith::init();
@@ -443,8 +451,14 @@ impl Cx {
     pub fn send<M: Serialize + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
-        let Some(channel) = &self.place.channel else { return Err(SendError::Unheard) };
         let job = self.number();
+        let Some(channel) = &self.place.channel else {
+            if self.place.receiver == Receiver::Nobody {
+                return Err(SendError::Unheard);
+            }
+            self.say(FromWorker::Message { job }, bytes);
+            return Ok(());
+        };
         match self.place.receiver {
             Receiver::Host => {}
             Receiver::Nobody => {
@@ -565,8 +579,22 @@ impl Cx {
     }
 
     fn report(&self, message: &FromWorker) {
-        if let Some(channel) = &self.place.channel {
-            let _ = channel.send(message, &[]);
+        match &self.place.channel {
+            Some(channel) => drop(channel.send(message, &[])),
+            None => self.say(message.clone(), Vec::new()),
         }
+    }
+
+    /// Keeps what an inline job says until it has ended.
+    fn say(&self, message: FromWorker, body: Vec<u8>) {
+        let mut said = self.place.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_progress = |message: &FromWorker| matches!(message, FromWorker::Progress { .. });
+        if is_progress(&message) && said.last().is_some_and(|(last, _)| is_progress(last)) {
+            said.pop();
+        }
+        if matches!(message, FromWorker::Heartbeat { .. }) {
+            return;
+        }
+        said.push((message, body));
     }
 }

@@ -10,6 +10,7 @@ use crate::job::failure::Failure;
 use crate::job::job::{JobRef, Request};
 #[cfg(feature = "board")]
 use crate::map::progress_row::Shown;
+use psmith_engine::channel::messages::FromWorker;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::error_text;
@@ -46,6 +47,20 @@ impl<R> Hooks<'_, R> {
             #[cfg(feature = "board")]
             shown: Shown::Over,
         }
+    }
+}
+
+impl<R> Hooks<'_, R> {
+    /// Calls the hooks with what an inline job said; the error says why a message could not be received.
+    pub(crate) fn hear_inline(&mut self, job: &JobRef, said: &[(FromWorker, Vec<u8>)]) -> Result<(), String> {
+        for (message, body) in said {
+            match (message, &mut self.message, &mut self.progress) {
+                (FromWorker::Message { .. }, Some(hook), _) => hook(job, body)?,
+                (FromWorker::Progress { done, total, .. }, _, Some(hook)) => hook(job, *done, *total),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

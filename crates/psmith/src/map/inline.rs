@@ -11,6 +11,7 @@ use psmith_core::outcome::Cause;
 use crate::job::failure::{Failure, KeptError};
 use crate::job::job::JobRef;
 use psmith_engine::EngineError;
+use psmith_engine::channel::messages::{FromWorker, Receiver};
 use psmith_engine::function::call::encode_error;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::job_function::JobFunction;
@@ -24,13 +25,14 @@ pub(crate) fn job(index: u64) -> JobRef {
     JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None }
 }
 
-/// Calls `f` as the job with this index.
+/// Calls `f` as the job with this index, whose messages go to `receiver`. Returns what it said, too.
 pub(crate) fn call<F, C>(
     f: F,
     input: F::Input,
     index: u64,
+    receiver: Receiver,
     (scratch, shared): (Option<&Path>, Option<&SharedValue>),
-) -> Result<F::Value, Failure>
+) -> (Result<F::Value, Failure>, Vec<(FromWorker, Vec<u8>)>)
 where
     F: JobFunction,
     C: Codec<F::Value>,
@@ -39,18 +41,24 @@ where
     let scratch = scratch.map(Scratch::new).transpose();
     let mut scratch = match scratch {
         Ok(scratch) => scratch.as_ref().map(Scratch::of_a_job),
-        Err(error) => return Err(Failure::ours(Arc::new(EngineError::Setting(error.to_string())), index)),
+        Err(error) => {
+            let error = Arc::new(EngineError::Setting(error.to_string()));
+            return (Err(Failure::ours(error, index)), Vec::new());
+        }
     };
     let dir = scratch.as_mut().map(|scratch| scratch.of_attempt(1));
     let place = (index + 1, index, 1);
-    let call = || F::ready().map(|()| context::inline(place, dir, || f.call(input)));
-    let called = catch_unwind(AssertUnwindSafe(|| match shared {
-        Some(shared) => shared.lend(call),
-        None => call(),
-    }));
+    let call = || F::ready().map(|()| f.call(input));
+    // Within the context: what a job that panics has said is received, too.
+    let (called, said) = context::inline(place, receiver, dir, || {
+        catch_unwind(AssertUnwindSafe(|| match shared {
+            Some(shared) => shared.lend(call),
+            None => call(),
+        }))
+    });
     let mut itself = None;
     let cause = match called {
-        Ok(Ok(Ok(value))) => return Ok(value),
+        Ok(Ok(Ok(value))) => return (Ok(value), said),
         Ok(Err(error)) => error.cause("its input"),
         Ok(Ok(Err(error))) => {
             let (text, bytes) = encode_error::<F, C>(&error);
@@ -68,5 +76,5 @@ where
     failure.itself = itself.map(|(bytes, carried)| KeptError { bytes, decode: carried.decode });
     failure.attempts = 1;
     failure.pid = std::process::id();
-    Err(failure)
+    (Err(failure), said)
 }

@@ -17,6 +17,7 @@ use crate::run::options::{Isolation, OnError, Options};
 use crate::run::run_event::First;
 use crate::run::run_event::{RunEvent, Wants};
 use psmith_engine::EngineError;
+use psmith_engine::channel::messages::Receiver;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::JobFunction;
@@ -408,7 +409,11 @@ where
         }
         let shared = self.options.shared.as_ref().and_then(|shared| shared.as_ref().ok());
         let place = (self.options.scratch.as_deref(), shared);
-        let result = inline::call::<F, C>(self.f, item, job.index, place);
+        let receiver = if self.hooks.message.is_some() { Receiver::Host } else { Receiver::Nobody };
+        let (mut result, said) = inline::call::<F, C>(self.f, item, job.index, receiver, place);
+        if let Err(text) = self.hooks.hear_inline(&job, &said) {
+            result = Err(self.stop_for_hook(&job, text));
+        }
         if result.is_err() && self.options.after_error() != OnError::Continue {
             self.stopped = true;
         }
