@@ -90,27 +90,6 @@ impl fmt::Display for Containment {
     }
 }
 
-/// An error: a level was demanded that this machine cannot hold.
-#[derive(Debug)]
-pub struct Unavailable {
-    /// The level that was demanded.
-    pub demanded: Containment,
-    /// The reasons why it, and each stronger level, is not available.
-    pub reasons: Vec<(Containment, String)>,
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "containment '{}' cannot be had here", self.demanded)?;
-        for (level, reason) in &self.reasons {
-            write!(f, "; {level}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Unavailable {}
-
 /// The limits of a whole tree that this machine can hold, found by trying; those not requested are not tried.
 #[derive(Debug)]
 pub struct TreeSupport {

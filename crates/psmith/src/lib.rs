@@ -155,11 +155,11 @@ pub use psmith_core::board::RowStatus;
 pub use psmith_core::outcome::{
     AttemptSummary, Cause, CauseKind, Exit, LimitKind, SpawnFailure, SpawnStep, Usage,
 };
-pub use psmith_engine::containment::{Containment, Unavailable};
+pub use psmith_engine::containment::Containment;
 pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
 pub use psmith_engine::function::shared_value::with_shared;
-pub use psmith_engine::limits::{LimitName, LimitRefused, ResourceLimits, WhyRefused};
+pub use psmith_engine::limits::ResourceLimits;
 pub use psmith_engine::worker::context::{Cx, cx};
 pub use psmith_engine::worker::mailbox::RecvError;
 pub use psmith_engine::worker::send_error::SendError;
@@ -186,11 +186,11 @@ pub use pool::builder::PoolBuilder;
 pub use pool::explain::PendingReason;
 pub use pool::handle::JobHandle;
 pub use pool::pool::Pool;
-pub use pool::process_manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeup};
+pub use pool::process_manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState};
 pub use pool::proxy::Proxy;
 pub use pool::refusal::{Refusal, SubmitError, Unfinished};
 pub use pool::scheduler::{Scheduler, global};
-pub use pool::strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
+pub use pool::strategy::{PerCore, SpawnStrategy, Throttled};
 pub use pool::supervisor::{Supervisor, SupervisorError};
 pub use run::options::{Isolation, OnError, Options, Output};
 #[cfg(feature = "stacks")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use psmith::{Cause, Job, PendingReason, PerCore, Refusal, Scheduler, SpawnStrategy, Throttled, Unlimited};
+use psmith::{Cause, Job, PendingReason, PerCore, Refusal, Scheduler, SpawnStrategy, Throttled};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ fn never_more_run_than_the_strategy_lets_start() {
     scheduler.join();
     assert_eq!(counting.0.load(Ordering::SeqCst), 4);
     assert!(handles.iter().zip(0..).all(|(handle, n)| handle.wait().unwrap() == n));
-    assert!(PerCore::default().limit() > 0 && Unlimited.should_spawn(usize::MAX));
+    assert!(PerCore::default().limit() > 0 && Throttled(usize::MAX).should_spawn(1 << 40));
     scheduler.drain();
 }
 
@@ -170,7 +170,7 @@ fn a_job_has_one_number_whatever_was_cancelled_before_it() {
         let cx = psmith::cx().unwrap();
         Err(format!("{} at {}", cx.job_id(), cx.index()))
     };
-    let asked = scheduler.schedule(Job::new(number, ())).unwrap();
+    let asked = scheduler.schedule(Job::fallible(number, ())).unwrap();
     cancelled.cancel();
     assert_eq!(cancelled.wait().unwrap_err().to_string(), "job #2 (1): cancelled");
     gate.open();

@@ -9,14 +9,19 @@ use psmith_sys::c_strings::os_text;
 use psmith_sys::signals;
 use rustix::io::Errno;
 
-use crate::containment::Unavailable;
+use crate::containment::Containment;
 
 /// The reason why a run could not go on: psmith's failure, never a job's.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The demanded containment is not available.
-    Containment(Unavailable),
+    /// The demanded containment is not available here.
+    Containment {
+        /// The level that was demanded.
+        demanded: Containment,
+        /// The reasons why it, and each stronger level, is not available.
+        reasons: Vec<(Containment, String)>,
+    },
     /// The warden could not be started, or was lost too often.
     Warden {
         /// The error that occurred.
@@ -53,7 +58,10 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EngineError::Containment(unavailable) => write!(f, "{unavailable}"),
+            EngineError::Containment { demanded, reasons } => {
+                write!(f, "containment '{demanded}' cannot be had here")?;
+                reasons.iter().try_for_each(|(level, reason)| write!(f, "; {level}: {reason}"))
+            }
             EngineError::Warden { error, words } if words.is_empty() => {
                 write!(f, "the warden failed: {}", os_text(error))
             }
@@ -97,8 +105,8 @@ impl fmt::Display for EngineError {
 impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            EngineError::Containment(unavailable) => Some(unavailable),
-            EngineError::Descriptors(_)
+            EngineError::Containment { .. }
+            | EngineError::Descriptors(_)
             | EngineError::Setting(_)
             | EngineError::Workers { .. }
             | EngineError::TooDeep(_)

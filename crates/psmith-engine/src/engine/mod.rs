@@ -67,7 +67,7 @@ use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::rlimit::{Resource, Rlimit};
 use psmith_sys::terminal::TerminalModes;
 
-use crate::containment::{Containment, TreeLimits, Unavailable};
+use crate::containment::{Containment, TreeLimits};
 use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::NONCE_VARIABLE;
 use attempts::Attempts;
@@ -210,7 +210,7 @@ impl<H: Handler> Engine<H> {
         (nofile_soft, nofile_now): (u64, u64),
         credentials: Credentials,
     ) -> Result<Engine<H>, EngineError> {
-        let level = choose(setup.contain).map_err(EngineError::Containment)?;
+        let level = choose(setup.contain)?;
         if nofile_soft != nofile_now {
             // Jobs get the limit that the host was given, not the one that it raised for itself.
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
@@ -483,7 +483,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// Returns the demanded level or a better one; without a demand the best, keepers left out.
-pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavailable> {
+pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, EngineError> {
     let mut reasons = Vec::new();
     for level in Containment::ALL {
         if demand.is_some_and(|demanded| level < demanded) {
@@ -497,7 +497,7 @@ pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavail
             Err(reason) => reasons.push((level, reason)),
         }
     }
-    Err(Unavailable { demanded: demand.unwrap_or(Containment::Group), reasons })
+    Err(EngineError::Containment { demanded: demand.unwrap_or(Containment::Group), reasons })
 }
 
 /// Makes a poll set with the handler's wake-ups in it.

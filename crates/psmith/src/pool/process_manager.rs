@@ -13,7 +13,7 @@ use crate::pool::completion::Notifier;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::{SubmitError, Unfinished};
-use crate::pool::strategy::Unlimited;
+use crate::pool::strategy::Throttled;
 use crate::run::face;
 use crate::run::listening::listening;
 use crate::run::options::Options;
@@ -75,24 +75,6 @@ pub enum ProcessState {
     Removed,
 }
 
-/// Ends a [`ProcessManager::step`] early, from any thread.
-#[derive(Clone, Debug)]
-pub struct Wakeup(Arc<Notifier>);
-
-impl Wakeup {
-    /// Ends the step that sleeps, or the next one if none does.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
-    /// manager.wakeup().wake();
-    /// assert_eq!(manager.step(std::time::Duration::MAX), 0, "it has not slept");
-    /// ```
-    pub fn wake(&self) {
-        self.0.notify();
-    }
-}
-
 /// The settings of a process manager; see [`ProcessManager::builder`].
 #[derive(Debug)]
 #[must_use = "nothing is started before `build`"]
@@ -109,7 +91,7 @@ impl ManagerBuilder {
     /// # Errors
     /// No threads or descriptors.
     pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
-        let mut pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
+        let mut pool = Pool::begin(&self.options, Some(Box::new(Throttled(usize::MAX))))?;
         // Nobody has the handles but the manager.
         pool.handles_receive = false;
         Ok(ProcessManager { pool, notifier: Arc::default(), processes: Table::new() })
@@ -175,7 +157,7 @@ impl<'h, R> ProcessManager<'h, R> {
     }
 
     /// Calls the handlers of processes that have ended; where there are none, sleeps until one changes its state, a
-    /// [`Wakeup`] ends the step, or `timeout` has passed. Returns the number of handlers that were called.
+    /// [`waker`](ProcessManager::waker) ends the step, or `timeout` has passed. Returns the number of handlers that were called.
     ///
     /// ```
     /// # psmith::init();
@@ -203,20 +185,23 @@ impl<'h, R> ProcessManager<'h, R> {
         }
     }
 
-    /// Returns what ends a step early, from any thread.
+    /// Returns a waker that ends a [`ProcessManager::step`] early, from any thread: the one that sleeps, or the next if
+    /// none does.
     ///
     /// ```
     /// # psmith::init();
     /// use std::time::Duration;
     /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
-    /// let wakeup = manager.wakeup();
-    /// let other = std::thread::spawn(move || wakeup.wake());
+    /// manager.waker().wake();
+    /// assert_eq!(manager.step(Duration::MAX), 0, "it has not slept");
+    /// let waker = manager.waker();
+    /// let other = std::thread::spawn(move || waker.wake());
     /// assert_eq!(manager.step(Duration::MAX), 0);
     /// other.join().unwrap();
     /// ```
     #[must_use]
-    pub fn wakeup(&self) -> Wakeup {
-        Wakeup(Arc::clone(&self.notifier))
+    pub fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.notifier))
     }
 
     /// Returns the number of processes, those that have ended and whose handler has not been called among them.

@@ -36,26 +36,13 @@ pub trait SpawnStrategy: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Starts all jobs at once, within what the machine's descriptors allow.
-///
-/// ```
-/// use psmith::{SpawnStrategy, Unlimited};
-/// assert!(Unlimited.should_spawn(1_000_000));
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unlimited;
-
-impl SpawnStrategy for Unlimited {
-    fn should_spawn(&self, _running: usize) -> bool {
-        true
-    }
-}
-
-/// Runs at most this number of jobs at once; 0 counts as 1.
+/// Runs at most this number of jobs at once; 0 counts as 1. With `usize::MAX` all are started at once, within what the
+/// machine's descriptors allow.
 ///
 /// ```
 /// use psmith::{SpawnStrategy, Throttled};
 /// assert!(Throttled(4).should_spawn(3) && !Throttled(4).should_spawn(4));
+/// assert!(Throttled(usize::MAX).should_spawn(1_000_000));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Throttled(pub usize);
