@@ -128,6 +128,32 @@ fn lines_come_while_jobs_run_each_with_its_jobs_name_and_all_before_its_outcome(
 
 // proves: live-output
 #[test]
+fn long_output_by_lines_is_whole_and_all_of_it_comes_before_the_outcome() {
+    const LINES: usize = 20_000;
+    let play = || {
+        for isolation in BOTH {
+            let speak = |_: u32| (0..LINES).for_each(|n| println!("line {n}"));
+            let builder = Pool::builder().isolation(isolation).output(Output::Lines);
+            let pool = builder.build().unwrap();
+            pool.submit(Job::new(speak, 0)).unwrap().wait().unwrap();
+            println!("the pool goes on");
+        }
+    };
+    if plays("long", play) {
+        return;
+    }
+    let _guard = LeakGuard::alone();
+    let test = "long_output_by_lines_is_whole_and_all_of_it_comes_before_the_outcome";
+    let (stdout, _) = text_of(&mut host(test, "long"));
+    let mut lines = stdout.lines().skip_while(|line| !line.starts_with("item 0: "));
+    for _ in BOTH {
+        assert!(lines.by_ref().take(LINES).eq((0..LINES).map(|n| format!("item 0: line {n}"))));
+        assert_eq!(lines.next(), Some("the pool goes on"));
+    }
+}
+
+// proves: live-output
+#[test]
 fn a_supervised_process_that_runs_is_heard() {
     let scene = "supervised";
     let play = || {
