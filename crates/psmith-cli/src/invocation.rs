@@ -3,11 +3,12 @@
 //! It never opens a file or probes the machine.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::config::Config;
 use crate::error::CliError;
 use crate::flags::table::RESERVED_COMMANDS;
-use crate::flags::{RawFlags, help, is_source_marker};
+use crate::flags::{OPTIONS_VARIABLE, RawFlags, help, is_source_marker, options_variable};
 use crate::quote;
 
 /// The request to psmith as a whole.
@@ -36,6 +37,17 @@ pub enum Invocation {
 /// # Errors
 /// Fails on anything that is not understood, not possible, or not in this version.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, CliError> {
+    parse_with(args, None)
+}
+
+/// Parses the words after the program's own name, and before them those of the variable of options.
+///
+/// # Errors
+/// As [`parse`]; what came from the variable is named.
+pub fn parse_with(
+    args: impl IntoIterator<Item = OsString>,
+    options: Option<&OsStr>,
+) -> Result<Invocation, CliError> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let first = args.first().and_then(|first| first.to_str()).unwrap_or_default().to_owned();
     match first.as_str() {
@@ -53,6 +65,25 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
         }
         _ => {}
     }
+    let Some(options) = options.filter(|options| !options.is_empty()) else { return run(args) };
+    if RawFlags::parse(args.clone())?.is_given("no-opts") {
+        return run(args);
+    }
+    let mut words = options_variable::words(options)?;
+    let named =
+        |error: CliError| CliError { message: format!("{OPTIONS_VARIABLE}: {}", error.message), ..error };
+    if let Some(word) = RawFlags::parse(words.clone()).map_err(named)?.words.first() {
+        let word = quote::shown(word.as_bytes());
+        return Err(CliError::new(format!("{OPTIONS_VARIABLE}: '{word}' is no option"))
+            .hint("--no-opts leaves it out"));
+    }
+    words.extend(args.iter().cloned());
+    // What is wrong only with the variable is the variable's mistake.
+    run(words).map_err(|error| if run(args).is_ok() { named(error) } else { error })
+}
+
+/// Resolves the words of a run, or of a question about psmith.
+fn run(args: Vec<OsString>) -> Result<Invocation, CliError> {
     let raw = RawFlags::parse(args)?;
     if raw.is_set("h") || raw.is_set("help") {
         return Ok(Invocation::Print { text: help::help_text(raw.is_set("help")) });

@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use config::{Config, ReportSpec};
 use error::CliError;
 use exit_code::ExitStatus;
-use invocation::{Invocation, parse};
+use invocation::{Invocation, parse_with};
 
 /// Runs the command: parses its arguments, carries them out, reports errors, and ends with the documented status.
 #[must_use]
@@ -66,7 +66,8 @@ pub fn main() -> ExitCode {
 
 fn invoke() -> Result<ExitStatus, CliError> {
     let mut out = std::io::stdout().lock();
-    let printed = match parse(std::env::args_os().skip(1))? {
+    let options = std::env::var_os(flags::OPTIONS_VARIABLE);
+    let printed = match parse_with(std::env::args_os().skip(1), options.as_deref())? {
         Invocation::Run(config) => {
             drop(out);
             return if config.dry_run.is_some() { dry_run(&config) } else { run::run(*config) };

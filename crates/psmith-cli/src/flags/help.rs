@@ -74,7 +74,8 @@ const VALUES: &str = "\
 Values:
   D, a duration: 10 (seconds), 1.5, 250ms, 10s, 5m, 2h, 1d, 1h30m
   SIZE: 4096, 512K, 100M, 1.5G (K M G T: powers of 1024; k m g t: of 1000)
-Flags without a value have a --no- form; the last one wins.
+Flags without a value have a --no- form; the last one wins. PSMITH_OPTS holds
+options that come before those that are typed (--no-opts leaves it out).
 
 Exit code:
   0 all ok            1-100 so many jobs failed, 101 more

@@ -4,6 +4,7 @@
 
 mod absent;
 pub(crate) mod help;
+pub(crate) mod options_variable;
 mod raw_flags;
 mod suggest;
 pub(crate) mod table;
@@ -12,6 +13,7 @@ pub(crate) mod tests;
 
 use std::ffi::OsStr;
 
+pub use options_variable::OPTIONS_VARIABLE;
 pub(crate) use raw_flags::RawFlags;
 
 /// Returns whether a word begins a source of inputs.

@@ -167,6 +167,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
 
     Other: "h" ['h'] id "h", Once, "Short help";
     Other: "help", Once, "This help, with replacement strings and more";
+    Other: "opts", Nothing, "Take the options in PSMITH_OPTS first, as if typed before all others (default); --no-opts leaves them out";
     Other: "generate", Value("WHAT"), "Print the man page (man) or completions: complete-bash, -elvish, -fish, -powershell, -zsh";
     Other: "version" ['V'], Once, "The version";
 ];

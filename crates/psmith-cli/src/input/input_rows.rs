@@ -10,7 +10,7 @@ use super::source::{InputError, InputReader};
 #[derive(Debug)]
 pub(crate) struct InputRows {
     first: Group,
-    others: Vec<Table>,
+    others: Vec<GivenRows>,
     /// The groups that are not yet read.
     unread: Vec<Group>,
     /// The present row of the first group.
@@ -37,12 +37,12 @@ enum State {
 pub(crate) struct Group {
     pub(crate) readers: Vec<InputReader>,
     /// With `--link`: what each source has given so far, to begin again with.
-    pub(crate) given: Option<Vec<Table>>,
+    pub(crate) given: Option<Vec<GivenRows>>,
 }
 
 /// A group in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct GivenRows {
     values: JobArgs,
     /// The end of each row.
     ends: Vec<usize>,
@@ -70,7 +70,7 @@ impl InputRows {
     pub(crate) fn next_into(&mut self, out: &mut JobArgs) -> Result<bool, InputError> {
         if self.state == State::Fresh {
             for mut group in std::mem::take(&mut self.unread) {
-                let mut table = Table::default();
+                let mut table = GivenRows::default();
                 while group.next_into(&mut table.values, &mut self.left_over)? {
                     table.ends.push(table.values.len());
                 }
@@ -122,10 +122,10 @@ impl Group {
     /// Appends the next row; a source that has ended begins again, until all have ended.
     fn next_wrapped(
         readers: &mut [InputReader],
-        given: &mut Vec<Table>,
+        given: &mut Vec<GivenRows>,
         out: &mut JobArgs,
     ) -> Result<bool, InputError> {
-        given.resize_with(readers.len(), Table::default);
+        given.resize_with(readers.len(), GivenRows::default);
         let before = out.len();
         let mut more = false;
         for (reader, table) in readers.iter_mut().zip(given) {

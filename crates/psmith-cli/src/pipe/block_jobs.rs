@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::blocks::BlockReader;
-use super::feeder::{Feed, Part, ReadFailure};
+use super::feeder::{JobFeed, Part, ReadFailure};
 use super::job_stdin::{JobStdin, name_of};
 use super::parts::PartReader;
 use super::round_robin::RoundRobin;
@@ -77,20 +77,20 @@ impl BlockJobs {
             }
             Source::Stream(reader) => {
                 let Some((header, block)) = reader.next()? else { return Ok(None) };
-                let feed = Feed::block([header, &block].concat());
+                let feed = JobFeed::block([header, &block].concat());
                 self.block_job(feed).map(Some)
             }
             Source::Parts { file, name, reader, header, failure } => {
                 let Some((start, end)) = reader.next(file)? else { return Ok(None) };
                 let (file, name, failure) = (Arc::clone(file), name.clone(), Arc::clone(failure));
                 let part = Part { file, name, start, end, failure };
-                let feed = Feed { bytes: Arc::clone(header), part: Some(part) };
+                let feed = JobFeed { bytes: Arc::clone(header), part: Some(part) };
                 self.block_job(feed).map(Some)
             }
         }
     }
 
-    fn block_job(&self, feed: Feed) -> Result<(JobArgs, JobStdin), InputError> {
+    fn block_job(&self, feed: JobFeed) -> Result<(JobArgs, JobStdin), InputError> {
         let mut args = JobArgs::default();
         if !self.spec.cat {
             return Ok((args, JobStdin::Feed(Arc::new(feed))));

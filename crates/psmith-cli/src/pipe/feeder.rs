@@ -26,7 +26,7 @@ pub(crate) type ReadFailure = Arc<OnceLock<String>>;
 
 /// What a job is fed with: bytes, then a part of a file, if there is one.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(crate) struct JobFeed {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) part: Option<Part>,
 }
@@ -41,10 +41,10 @@ pub(super) struct Part {
     pub(super) failure: ReadFailure,
 }
 
-impl Feed {
+impl JobFeed {
     /// Makes the feed of a block.
-    pub(super) fn block(bytes: Vec<u8>) -> Feed {
-        Feed { bytes: Arc::new(bytes), part: None }
+    pub(super) fn block(bytes: Vec<u8>) -> JobFeed {
+        JobFeed { bytes: Arc::new(bytes), part: None }
     }
 
     /// Copies it into a file in memory.
@@ -60,7 +60,7 @@ impl Feed {
     }
 
     /// Begins to feed an attempt; returns its stdin.
-    pub(super) fn begin(self: &Arc<Feed>) -> io::Result<OwnedFd> {
+    pub(super) fn begin(self: &Arc<JobFeed>) -> io::Result<OwnedFd> {
         let (reader, writer) = stdin_pipe()?;
         if self.part.is_none() && self.bytes.len() <= FITS_ALWAYS {
             write(&writer, &self.bytes)?;

@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::feeder::Feed;
+use super::feeder::JobFeed;
 
 /// What a job of `--pipe` reads.
 #[derive(Clone, Debug)]
 pub(crate) enum JobStdin {
     /// A block or a part of a file, given anew to each attempt.
-    Feed(Arc<Feed>),
+    Feed(Arc<JobFeed>),
     /// A block in a file in memory that the job opens by the name that it was given.
     Named(#[expect(dead_code, reason = "held open for the job")] Arc<OwnedFd>),
     /// Blocks as they come. Only the first attempt can read them.

@@ -7,6 +7,7 @@ mod arg_limits;
 pub(crate) mod compiled_command;
 mod environment;
 mod job_stream;
+mod shell_check;
 #[cfg(test)]
 mod tests;
 mod word_rules;
@@ -580,6 +581,13 @@ impl Compiler<'_> {
         let script = Script::new(scanned, fill, self.count_only())?;
         let start = if quote::is_one_line(text.as_bytes()) { script.start() } else { b"sh -c ".to_vec() };
         let plain = if shell.skippable { PlainScript::new(&script, self.lookup, fill) } else { None };
+        if plain.is_none() {
+            // Values are literals: what they are makes no difference to the parser, but their number does.
+            let count = self.config.input.columns_known().unwrap_or(1);
+            let sample = JobArgs::from_values((0..count).map(|_| &b"x"[..]));
+            let place = JobNumbers { job: 1, slot: 1, total: Some(1) };
+            shell_check::check(&shell.path, text.as_bytes(), &script.render(&sample, place), self.lookup)?;
+        }
         Ok(Compiled { form: CommandForm::Script { shell, script, plain }, needs_total, names_slot, start })
     }
 }

@@ -188,7 +188,7 @@ fn a_plain_script_needs_no_shell() {
         "env $x",
         "env {}; env",
         "env {} # x",
-        "if {}",
+        "if {}; then :; fi",
         "~/x {}",
     ] {
         assert!(rendered(&[&known, &["-s", script, ":::", "a"][..]].concat()).shell, "{script}");
