@@ -219,6 +219,37 @@ pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
+/// Measures S-17: large values of ordinary types, by the default codec.
+pub(super) fn ordinary_values(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-17", "64 MiB of ordinary types, there and back through a worker that stays");
+    let tools = Tools::get(workshop, &mut row)?;
+    let bytes = workshop.pick(64, 8) << 20;
+    // The example measures its own time, because making the value takes longer than its way.
+    let seconds_of = |kind: &str| -> Result<f64> {
+        let text = shell::output(Command::new(&tools.ours).args([kind, &bytes.to_string()]))?;
+        let seconds = text.split(' ').next().and_then(|seconds| seconds.parse().ok());
+        seconds.ok_or_else(|| format!("the example told no time: {text}"))
+    };
+    let kinds = [("bytes", "Vec<u8>"), ("floats", "Vec<f32>"), ("text", "String")];
+    let mut seconds: [Vec<f64>; 4] = Default::default();
+    for _ in 0..workshop.rounds {
+        seconds[0].push(seconds_of("raw")?);
+        for (times, (kind, _)) in seconds[1..].iter_mut().zip(kinds) {
+            times.push(seconds_of(kind)?);
+        }
+    }
+    let [raw, others @ ..] = &seconds;
+    for (times, (_, name)) in others.iter().zip(kinds) {
+        let ratios: Vec<f64> = raw.iter().zip(times).map(|(raw, ours)| raw / ours).collect();
+        row.at_least(&format!("throughput of `{name}`, of `Raw`"), Spread::of(&ratios), 0.5, "x", 2);
+    }
+    for (times, name) in seconds.iter().zip(["Raw", "Vec<u8>", "Vec<f32>", "String"]) {
+        let rates: Vec<f64> = times.iter().map(|seconds| f64::from(bytes) / 1e6 / seconds).collect();
+        row.figure(&format!("`{name}`"), Spread::of(&rates), "MB/s", 0);
+    }
+    Ok(row)
+}
+
 /// Adds the peers' times as multiples of ours: they come after psmith and the floor.
 fn figures_beside_psmith(row: &mut Row, times: &[Times]) {
     for peer in times[2..].iter().filter(|times| !times.name.starts_with("C ")) {

@@ -109,6 +109,7 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-7", functions::short_jobs),
     ("S-8", functions::one_by_one),
     ("S-9", functions::large_values),
+    ("S-17", functions::ordinary_values),
     ("S-10", memory::many_sleepers),
     ("S-11", observed::board),
     ("S-11w", observed::observed),

@@ -103,7 +103,7 @@ macro_rules! hooks {
         }
 
 /// Sets the hook for a job's messages, as [`Map::on_message`](crate::Map::on_message) does.
-        pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
+        pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned + 'static>(
             mut self,
             hook: impl FnMut(&JobRef, M) + Send + 'h,
         ) -> Self {
@@ -118,7 +118,7 @@ pub(crate) use hooks;
 pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + Send + 'h>;
 
 /// Makes such a hook of one that takes decoded messages.
-pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
+pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned + 'static>(
     mut hook: impl FnMut(&JobRef, M) + Send + 'h,
 ) -> MessageHook<'h> {
     Box::new(move |job, bytes| {

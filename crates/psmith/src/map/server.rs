@@ -215,7 +215,7 @@ where
     /// Server::new(move || jobs.next()).on_message(|_, n: u32| sum += n).run().unwrap();
     /// assert_eq!(sum, 9);
     /// ```
-    pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
+    pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned + 'static>(
         mut self,
         hook: impl FnMut(&JobRef, M) + Send + 'h,
     ) -> Self {

@@ -74,7 +74,7 @@ impl<T> WorkerCx<T> {
     ///
     /// # Errors
     /// The value is no `A`. Without `Workers::input` it is a `()`.
-    pub fn input<A: Serialize + DeserializeOwned>(&self) -> Result<A, CodecError> {
+    pub fn input<A: Serialize + DeserializeOwned + 'static>(&self) -> Result<A, CodecError> {
         <Described as Codec<A>>::decode(&self.brief.input)
     }
 
@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[cfg(feature = "board")]
-    fn encoded<T: Serialize + DeserializeOwned>(message: &StreamMessage<T>) -> Vec<u8> {
+    fn encoded<T: Serialize + DeserializeOwned + 'static>(message: &StreamMessage<T>) -> Vec<u8> {
         let mut bytes = Vec::new();
         Described::encode(message, &mut bytes).unwrap();
         bytes

@@ -183,7 +183,7 @@ impl<T> Workers<T> {
     /// let (_, greeting) = run_workers(1, greet).input("worker".to_owned()).next().unwrap();
     /// assert_eq!(greeting.unwrap(), "worker 1");
     /// ```
-    pub fn input<A: Serialize + DeserializeOwned>(mut self, input: A) -> Self {
+    pub fn input<A: Serialize + DeserializeOwned + 'static>(mut self, input: A) -> Self {
         self.input.clear();
         let encoded = catch_unwind(AssertUnwindSafe(|| Described::encode(&input, &mut self.input)));
         self.refused =
@@ -333,7 +333,7 @@ impl<T> Workers<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
+impl<T: Serialize + DeserializeOwned + 'static> Iterator for Workers<T> {
     type Item = (WorkerId, Result<T, Failure>);
 
     fn next(&mut self) -> Option<(WorkerId, Result<T, Failure>)> {
@@ -401,7 +401,9 @@ pub(crate) fn id_of(index: u64) -> WorkerId {
 }
 
 /// Decodes a message. A type whose decoding panics costs its own value, and no other.
-fn decode_message<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<StreamMessage<T>, CodecError> {
+fn decode_message<T: Serialize + DeserializeOwned + 'static>(
+    bytes: &[u8],
+) -> Result<StreamMessage<T>, CodecError> {
     catch_unwind(AssertUnwindSafe(|| Described::decode(bytes))).unwrap_or_else(|payload| {
         Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
     })

@@ -4,8 +4,12 @@ use serde::de::{self, DeserializeSeed, Visitor};
 use serde::forward_to_deserialize_any;
 
 use crate::function::codec::CodecError;
+use crate::function::described::numbers::{self, ByteReader, NumberReader};
 use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 use crate::function::packed::word;
+
+/// The kind of bytes, of which a sequence is read in a loop of its own.
+const BYTES_KIND: u8 = 0;
 
 /// A reader of one value from the front of the bytes that are left.
 pub(super) struct ValueReader<'b> {
@@ -104,16 +108,31 @@ impl<'b> ValueReader<'b> {
             let mut items = ItemReader { reader, left: length, over: false };
             let value = visit(&mut items)?;
             if !items.at_end()? {
-                return Err(CodecError::new("the value has more items than were asked for".into()));
+                return Err(too_many());
             }
             Ok(value)
         })
+    }
+
+    /// Reads what follows the mark of a sequence of numbers: their kind, the width of each, their bytes.
+    pub(super) fn numbers(&mut self) -> Result<(u8, usize, &'b [u8]), CodecError> {
+        let kind = self.mark()?;
+        let width =
+            numbers::width(kind).ok_or_else(|| CodecError::new(format!("{kind} is no kind of numbers")))?;
+        let count = self.length()?;
+        let bytes = count.checked_mul(width).ok_or_else(cut_short)?;
+        Ok((kind, width, self.take(bytes)?))
     }
 
     fn variant_name(&mut self) -> Result<&'b str, CodecError> {
         let length = self.length()?;
         self.text(length)
     }
+}
+
+#[cold]
+fn too_many() -> CodecError {
+    CodecError::new("the value has more items than were asked for".into())
 }
 
 #[cold]
@@ -162,6 +181,12 @@ impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
                 let length = self.length()?;
                 self.many(Some(length), |items| visitor.visit_seq(items))
             }
+            mark::NUMBERS => {
+                let (kind, width, bytes) = self.numbers()?;
+                let mut numbers = NumberReader::new(kind, width, bytes);
+                let value = visitor.visit_seq(&mut numbers)?;
+                if numbers.is_over() { Ok(value) } else { Err(too_many()) }
+            }
             mark::OPEN_SEQ => self.many(None, |items| visitor.visit_seq(items)),
             mark::MAP => {
                 let length = self.length()?;
@@ -181,6 +206,17 @@ impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
             }
             unknown => Err(CodecError::new(format!("{unknown} is no mark of a value"))),
         }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
+        if self.rest.starts_with(&[mark::NUMBERS, BYTES_KIND]) {
+            self.mark()?;
+            let (_, _, bytes) = self.numbers()?;
+            let mut numbers = ByteReader(bytes.iter());
+            let value = visitor.visit_seq(&mut numbers)?;
+            return if numbers.0.len() == 0 { Ok(value) } else { Err(too_many()) };
+        }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
@@ -218,7 +254,7 @@ impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
         tuple_struct map struct identifier ignored_any
     }
 }

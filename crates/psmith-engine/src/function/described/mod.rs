@@ -10,8 +10,12 @@
 //! bounded.
 
 mod de;
+mod numbers;
 mod ser;
 mod show;
+mod whole;
+
+use std::any::Any;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,19 +69,39 @@ impl Described {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
+impl<T: Serialize + DeserializeOwned + 'static> Codec<T> for Described {
     fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
-        Described::write(value, into)
+        match (value as &dyn Any).downcast_ref::<Vec<u8>>() {
+            Some(bytes) => whole::write_bytes(bytes, into),
+            None => Described::write(value, into)?,
+        }
+        Ok(())
     }
 
     fn decode(bytes: &[u8]) -> Result<T, CodecError> {
-        Described::read(bytes)
+        if let Some(value) = whole::of_numbers(bytes) {
+            return Ok(value);
+        }
+        let mut reader = de::ValueReader::new(bytes);
+        let value = T::deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(value)
+    }
+
+    fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
+        match whole::of_bytes(bytes, from) {
+            Ok(value) => value,
+            Err(bytes) => Described::decode(bytes.get(from..).unwrap_or_default()),
+        }
     }
 
     fn is_described() -> bool {
         true
     }
 }
+
+/// The least length of a sequence of numbers that is moved in bulk.
+const NUMBERS_LEAST: usize = 16;
 
 /// The most bytes of a number of 64 bits, seven in each byte.
 const VARINT_BYTES_MAX: usize = 10;
@@ -108,6 +132,8 @@ mod mark {
     /// A variant: its name (length and bytes), then its content: nothing, a value, a SEQ, a MAP.
     pub(super) const UNIT_VARIANT: u8 = 19;
     pub(super) const VARIANT: u8 = 20;
+    /// A sequence of numbers of one kind: the kind, their number, then the numbers, least significant byte first.
+    pub(super) const NUMBERS: u8 = 21;
     /// A number of one byte; the next mark: of two; and so on up to eight, least significant first. To write it takes
     /// one check for room, and its length is known before it is read.
     pub(super) const UINT: u8 = 24;

@@ -1,9 +1,10 @@
 //! The encoder. Refuses values that are nested too deep; reads no bytes.
 
-use serde::ser::{self, Serialize};
+use serde::ser::{self, Serialize, SerializeSeq as _};
 
 use crate::function::codec::CodecError;
-use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
+use crate::function::described::numbers::{self, Number};
+use crate::function::described::{DEPTH_MAX, NUMBERS_LEAST, VARINT_BYTES_MAX, mark};
 
 /// A writer of one value.
 pub(super) struct ValueWriter<'a> {
@@ -54,6 +55,34 @@ impl<'a> ValueWriter<'a> {
         Ok(ItemWriter { out, depth, open: length.is_none() })
     }
 
+    /// Writes a sequence of `length` items, which begins with this number.
+    fn numbers<T: Serialize>(
+        self,
+        first: Number,
+        mut items: impl Iterator<Item = T>,
+        length: usize,
+    ) -> Result<(), CodecError> {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[mark::NUMBERS, first.kind()]);
+        varint(self.out, length as u64);
+        let numbers = self.out.len();
+        let Some(other) = numbers::pack(self.out, first, &mut items, length)? else { return Ok(()) };
+        // Of several kinds, such as those of an untagged enum: each is written by itself.
+        let packed = self.out.split_off(numbers);
+        self.out.truncate(start);
+        let width = numbers::width(first.kind()).unwrap_or(1);
+        let mut writer = ser::Serializer::serialize_seq(self, Some(length))?;
+        for bytes in packed.chunks_exact(width) {
+            if let Some(number) = Number::read(first.kind(), bytes) {
+                writer.item(&number)?;
+            }
+        }
+        writer.item(&other)?;
+        items.try_for_each(|item| writer.item(&item))?;
+        writer.finish();
+        Ok(())
+    }
+
     /// Writes a mark, then these bytes with their length before them.
     fn counted(&mut self, mark: u8, bytes: &[u8]) {
         self.out.push(mark);
@@ -71,7 +100,7 @@ impl<'a> ValueWriter<'a> {
 
 /// Writes a number of variable length: as a whole and then cut, so that one check for room is enough.
 #[inline]
-fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut number: u64) {
     let mut bytes = [0; VARINT_BYTES_MAX];
     let mut length = 0;
     while number >= 0x80 {
@@ -242,6 +271,30 @@ impl<'a> ser::Serializer for ValueWriter<'a> {
 
     fn serialize_seq(self, length: Option<usize>) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::SEQ, mark::OPEN_SEQ, length)
+    }
+
+    // Called by the sequences of the standard library, as a whole.
+    fn collect_seq<I>(self, items: I) -> Result<(), CodecError>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        let mut items = items.into_iter();
+        let length = match items.size_hint() {
+            (least, most) if most == Some(least) => Some(least),
+            _ => None,
+        };
+        let Some(first) = items.next() else { return self.serialize_seq(Some(0))?.end() };
+        let number = length.filter(|length| *length >= NUMBERS_LEAST).and(numbers::number_of(&first));
+        match (number, length) {
+            (Some(number), Some(length)) => self.numbers(number, items, length),
+            _ => {
+                let mut writer = self.serialize_seq(length)?;
+                writer.item(&first)?;
+                items.try_for_each(|item| writer.item(&item))?;
+                writer.end()
+            }
+        }
     }
 
     fn serialize_tuple(self, length: usize) -> Result<ItemWriter<'a>, CodecError> {

@@ -4,6 +4,7 @@
 use crate::function::codec::CodecError;
 use crate::function::described::de::ValueReader;
 use crate::function::described::mark;
+use crate::function::described::numbers::Number;
 
 /// Formats the value as text, cut after `chars_max` characters. Undecodable bytes end the text early.
 pub fn show(bytes: &[u8], chars_max: usize) -> String {
@@ -62,6 +63,16 @@ fn value(reader: &mut ValueReader<'_>, out: &mut String, most: usize, depth: u32
             let length = reader.length()?;
             items(reader, out, most, depth, kind == mark::MAP, Some(length))?;
             Ok(())
+        }
+        mark::NUMBERS => {
+            let (kind, width, bytes) = reader.numbers()?;
+            out.push('[');
+            // Each is three characters at least.
+            for (count, number) in bytes.chunks_exact(width).take(most).enumerate() {
+                let before = if count > 0 { ", " } else { "" };
+                let _ = Number::read(kind, number).map(|number| write!(out, "{before}{number}"));
+            }
+            write!(out, "]")
         }
         kind @ (mark::OPEN_SEQ | mark::OPEN_MAP) => {
             items(reader, out, most, depth, kind == mark::OPEN_MAP, None)?;

@@ -10,11 +10,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::function::described::*;
 
 #[track_caller]
-fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T) {
     let mut bytes = Vec::new();
     Described::encode(&value, &mut bytes).unwrap();
     assert_eq!(<Described as Codec<T>>::decode(&bytes).unwrap(), value, "{}", show(&bytes, 200));
+    let owned = [&b"head"[..], &bytes].concat();
+    assert_eq!(<Described as Codec<T>>::decode_owned(owned, 4).unwrap(), value, "{}", show(&bytes, 200));
     for length in 0..bytes.len() {
+        let owned: Result<T, _> = Described::decode_owned(bytes[..length].to_vec(), 0);
+        assert!(owned.is_err(), "owned, cut at {length} of {}", bytes.len());
         let cut: Result<T, _> = Described::decode(&bytes[..length]);
         assert!(cut.is_err(), "cut at {length} of {}", bytes.len());
     }
@@ -102,6 +106,79 @@ fn nothing_and_something_that_is_nothing_stay_apart() {
     keeps::<Vec<Vec<Option<Vec<u8>>>>>(vec![vec![], vec![None, Some(vec![])], vec![Some(vec![1])]]);
 }
 
+// proves: serde-values, values-survive, large-values
+#[test]
+fn numbers_in_a_row_keep_their_values_whatever_reads_them() {
+    for length in [0, 1, 15, 16, 17, 300, 5000_u32] {
+        let numbers = || (0..length).map(|n| n.wrapping_mul(2_654_435_761));
+        keeps(numbers().map(|n| n as u8).collect::<Vec<_>>());
+        keeps(numbers().map(|n| n as i8).collect::<Vec<_>>());
+        keeps(numbers().map(|n| n as u16).collect::<std::collections::VecDeque<_>>());
+        keeps(numbers().map(|n| n as i16).collect::<Vec<_>>());
+        keeps(numbers().collect::<std::collections::BTreeSet<_>>());
+        keeps(numbers().map(|n| n as i32).collect::<Vec<_>>());
+        keeps(numbers().map(|n| n as f32 * 0.7).collect::<Vec<_>>());
+        keeps(numbers().map(|n| f64::from(n) * -0.7).collect::<Vec<_>>());
+        keeps(numbers().map(|n| Meters(n as f32)).collect::<Vec<_>>());
+        keeps((numbers().map(|n| n as u8).collect::<Vec<_>>(), "beside".to_owned(), vec![Some(1_u8); 20]));
+        // As flattened and untagged fields are read: without knowing their type.
+        let row = BTreeMap::from([("row".to_owned(), numbers().map(|n| n as i32).collect::<Vec<_>>())]);
+        keeps(Flat { rest: row });
+    }
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Flat {
+    #[serde(flatten)]
+    rest: BTreeMap<String, Vec<i32>>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
+#[serde(untagged)]
+enum AnyNumber {
+    Small(u8),
+    Real(f64),
+    Word(String),
+}
+
+// proves: serde-values, values-survive
+#[test]
+fn a_row_that_begins_with_numbers_of_one_kind_may_go_on_with_anything() {
+    for place in [0, 1, 15, 16, 200, 8190] {
+        let mut row = vec![AnyNumber::Small(200); 8200];
+        row[place] = AnyNumber::Real(0.5);
+        keeps_fast(&row);
+        row[place] = AnyNumber::Word("word".into());
+        keeps_fast(&row);
+        row.truncate(place + 1);
+        keeps_fast(&row);
+    }
+}
+
+/// Checks that a long value arrives, and not at each of its lengths.
+#[track_caller]
+fn keeps_fast<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: &T) {
+    let mut bytes = Vec::new();
+    Described::encode(value, &mut bytes).unwrap();
+    assert!(<Described as Codec<T>>::decode(&bytes).unwrap() == *value);
+}
+
+#[test]
+fn a_text_that_is_none_is_refused_and_a_row_of_another_kind_is_read_as_the_numbers_that_it_holds() {
+    let mut text = Vec::new();
+    Described::encode(&"x".repeat(100), &mut text).unwrap();
+    *text.last_mut().unwrap() = 0xff;
+    assert!(<Described as Codec<String>>::decode_owned(text.clone(), 0).is_err());
+    assert!(<Described as Codec<String>>::decode(&text).is_err());
+    let mut bytes = Vec::new();
+    Described::encode(&vec![7_i32; 40], &mut bytes).unwrap();
+    assert_eq!(<Described as Codec<Vec<u64>>>::decode(&bytes).unwrap(), vec![7; 40]);
+    assert_eq!(<Described as Codec<Vec<u8>>>::decode_owned(bytes.clone(), 0).unwrap(), vec![7; 40]);
+    Described::encode(&vec![-7_i32; 40], &mut bytes).unwrap();
+    assert!(<Described as Codec<Vec<u8>>>::decode(&bytes).is_err());
+    assert_eq!(show(&bytes[..bytes.len() / 2], 9), "[7, 7, 7,…");
+}
+
 #[test]
 fn enums_of_every_tagging() {
     keeps(vec![
@@ -159,6 +236,10 @@ fn lengths_are_compared_with_what_is_there() {
         &[mark::UINT + 3, 1, 2, 3],
         &[mark::NEGATIVE, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
         &[mark::END],
+        &[mark::NUMBERS],
+        &[mark::NUMBERS, 8, 0],
+        &[mark::NUMBERS, 0, 2, 1],
+        &[mark::NUMBERS, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
         &[mark::SHORT + 2, 0xff, 0xff],
         &[mark::SMALL, mark::SMALL],
         &[255],
