@@ -14,13 +14,13 @@ use std::sync::OnceLock;
 
 /// A function of this executable with the way in which it is called: its arguments and results are in the context.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct FunctionEntry {
     trampoline: fn(usize, &mut dyn Any),
     /// The address of the function: of the type that the trampoline takes.
     function: usize,
 }
 
-impl Entry {
+impl FunctionEntry {
     /// Calls the function.
     pub fn call(self, context: &mut dyn Any) {
         (self.trampoline)(self.function, context);
@@ -142,13 +142,13 @@ unsafe impl<F: Copy + 'static> FunctionPointer for Sizeless<F> {
 }
 
 /// Returns the entry that calls `function` by way of `T`.
-pub fn entry_of<F: FunctionPointer, T: Trampoline<F>>(function: F) -> Entry {
-    Entry { trampoline: bounce::<F, T>, function: function.address() }
+pub fn entry_of<F: FunctionPointer, T: Trampoline<F>>(function: F) -> FunctionEntry {
+    FunctionEntry { trampoline: bounce::<F, T>, function: function.address() }
 }
 
 fn bounce<F: FunctionPointer, T: Trampoline<F>>(function: usize, context: &mut dyn Any) {
     // SAFETY: at(3) of the address that `entry_of` was shown together with this trampoline: nothing else makes an
-    // `Entry`, but for `entry_at`, whose check holds for the two together.
+    // `FunctionEntry`, but for `entry_at`, whose check holds for the two together.
     let function = unsafe { F::at(function) };
     T::call(function, context);
 }
@@ -206,7 +206,7 @@ impl std::error::Error for ForeignFunction {}
 ///
 /// # Errors
 /// If the function lies in another loaded object, or that is unknown.
-pub fn distance_of(entry: Entry) -> Result<FunctionOffset, ForeignFunction> {
+pub fn distance_of(entry: FunctionEntry) -> Result<FunctionOffset, ForeignFunction> {
     let addresses = [entry.trampoline as usize, entry.function];
     let text = text()?;
     if !addresses.iter().all(|address| text.contains(address)) {
@@ -221,7 +221,7 @@ pub fn distance_of(entry: Entry) -> Result<FunctionOffset, ForeignFunction> {
 ///
 /// # Errors
 /// If the numbers were not made by [`distance_of`] in a process of this build.
-pub fn entry_at(distance: FunctionOffset) -> Result<Entry, ForeignFunction> {
+pub fn entry_at(distance: FunctionOffset) -> Result<FunctionEntry, ForeignFunction> {
     let anchor = anchor as fn() as usize as i64;
     let [trampoline, function] = distance.bytes.map(|bytes| anchor.wrapping_add(bytes) as usize);
     let text = text()?;
@@ -232,7 +232,7 @@ pub fn entry_at(distance: FunctionOffset) -> Result<Entry, ForeignFunction> {
     // SAFETY: transmute(3) of an address to the function type that was there when `distance_of` computed it: the check
     // ties the numbers to this image, in which code keeps its distances, and the address lies in its code.
     let trampoline = unsafe { std::mem::transmute::<usize, fn(usize, &mut dyn Any)>(trampoline) };
-    Ok(Entry { trampoline, function })
+    Ok(FunctionEntry { trampoline, function })
 }
 
 /// Returns a number that two processes share only if they run the same build of the same program: from its file, as

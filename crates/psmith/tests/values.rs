@@ -51,6 +51,6 @@ fn a_result_is_a_value_to_map_and_the_end_of_its_job_to_try_map() {
     let jobs = [Job::fallible(half, 5)];
     assert_eq!(
         psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap_err().to_string(),
-        "item 0 (5): 5 is odd"
+        "job #1 (5): 5 is odd"
     );
 }

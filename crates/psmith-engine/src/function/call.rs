@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{FunctionEntry, Trampoline, entry_of};
 
 use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
@@ -126,7 +126,7 @@ pub fn encode_error<F: JobFunction, C: Codec<F::Value>>(error: &F::Error) -> (St
 }
 
 /// Returns the entry of a function, and the identity of the way in which it is called, within one process.
-pub fn entry<F, C>(function: F) -> (Entry, TypeId)
+pub fn entry<F, C>(function: F) -> (FunctionEntry, TypeId)
 where
     F: JobFunction,
     C: Codec<F::Input> + Codec<F::Value> + 'static,
@@ -144,7 +144,7 @@ where
     Described: Codec<A> + Codec<R>,
 {
     /// Returns the entry for the default codec.
-    pub fn entry(self) -> (Entry, TypeId) {
+    pub fn entry(self) -> (FunctionEntry, TypeId) {
         entry::<_, Described>(Fallible(self.0))
     }
 }
@@ -152,14 +152,14 @@ where
 /// The entry of a function that returns a value.
 pub trait RegisteredValue {
     /// Returns the entry for the default codec.
-    fn entry(self) -> (Entry, TypeId);
+    fn entry(self) -> (FunctionEntry, TypeId);
 }
 
 impl<A: 'static, R: 'static> RegisteredValue for ToRegister<A, R>
 where
     Described: Codec<A> + Codec<R>,
 {
-    fn entry(self) -> (Entry, TypeId) {
+    fn entry(self) -> (FunctionEntry, TypeId) {
         entry::<_, Described>(Plain(self.0))
     }
 }

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use psmith_sys::executable::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{FunctionEntry, Trampoline, entry_of};
 
 use crate::function::codec::Codec;
 use crate::function::described::Described;
@@ -21,13 +21,13 @@ pub struct FirstCall {
 
 impl FirstCall {
     /// Returns the call of a function that is given nothing.
-    pub fn new(entry: (Entry, TypeId)) -> Result<FirstCall, String> {
+    pub fn new(entry: (FunctionEntry, TypeId)) -> Result<FirstCall, String> {
         let function = Function::of(entry).map_err(|error| error.to_string())?;
         Ok(FirstCall { function, value: None })
     }
 
     /// Returns the call of a function that is given this value.
-    pub fn with<A>(entry: (Entry, TypeId), value: &A) -> Result<FirstCall, String>
+    pub fn with<A>(entry: (FunctionEntry, TypeId), value: &A) -> Result<FirstCall, String>
     where
         Described: Codec<A>,
     {
@@ -80,7 +80,7 @@ impl Trampoline<fn()> for SetUp {
 }
 
 /// Returns the entry of a function that sets a worker up.
-pub fn set_up_entry(function: fn()) -> (Entry, TypeId) {
+pub fn set_up_entry(function: fn()) -> (FunctionEntry, TypeId) {
     (entry_of::<fn(), SetUp>(function), TypeId::of::<SetUp>())
 }
 
@@ -97,7 +97,7 @@ where
 }
 
 /// Returns the entry of a function that sets a worker up with a value.
-pub fn set_up_with_entry<A: 'static>(function: fn(A)) -> (Entry, TypeId)
+pub fn set_up_with_entry<A: 'static>(function: fn(A)) -> (FunctionEntry, TypeId)
 where
     Described: Codec<A>,
 {

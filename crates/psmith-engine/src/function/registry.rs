@@ -7,7 +7,7 @@
 use std::any::TypeId;
 
 pub use linkme;
-use psmith_sys::executable::{self, Entry, ForeignFunction, FunctionOffset};
+use psmith_sys::executable::{self, ForeignFunction, FunctionEntry, FunctionOffset};
 use serde::{Deserialize, Serialize};
 
 /// A function in the table, made by `#[psmith::job]`.
@@ -16,7 +16,7 @@ pub struct Registered {
     /// The function's path: `crate::module::function`.
     pub name: &'static str,
     /// Returns its entry, and the identity of the way in which it is called.
-    pub entry: fn() -> (Entry, TypeId),
+    pub entry: fn() -> (FunctionEntry, TypeId),
 }
 
 /// The table. Filled by the linker; its order means nothing.
@@ -34,7 +34,7 @@ pub enum Function {
 
 impl Function {
     /// Returns the function with this entry, which is called in the way of this identity.
-    pub fn of((entry, identity): (Entry, TypeId)) -> Result<Function, ForeignFunction> {
+    pub fn of((entry, identity): (FunctionEntry, TypeId)) -> Result<Function, ForeignFunction> {
         match executable::distance_of(entry) {
             Ok(distance) => {
                 let (bytes, check) = distance.to_raw();
@@ -58,7 +58,7 @@ impl Function {
     }
 
     /// Returns its entry in this process.
-    pub fn find(&self) -> Result<Entry, String> {
+    pub fn find(&self) -> Result<FunctionEntry, String> {
         match self {
             Function::Placed(bytes, check) => executable::entry_at(FunctionOffset::from_raw(*bytes, *check))
                 .map_err(|error| error.to_string()),

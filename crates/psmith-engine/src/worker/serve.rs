@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use psmith_sys::executable::Entry;
+use psmith_sys::executable::FunctionEntry;
 use psmith_sys::shared::SharedMapping;
 use psmith_sys::{abort, signals, socket, stack_overflow, subreaper};
 
@@ -204,7 +204,7 @@ fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
 }
 
 /// Finds the functions that are called before the first job.
-pub(super) fn found(calls: Vec<(Function, FirstInput)>) -> Result<Vec<(Entry, FirstInput)>, String> {
+pub(super) fn found(calls: Vec<(Function, FirstInput)>) -> Result<Vec<(FunctionEntry, FirstInput)>, String> {
     calls.into_iter().map(|(function, input)| Ok((function.find()?, input))).collect()
 }
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{FunctionEntry, Trampoline, entry_of};
 
 use crate::function::codec::Codec;
 use crate::function::described::Described;
@@ -30,7 +30,7 @@ impl<S: 'static> Trampoline<fn() -> S> for Making {
 }
 
 /// Returns the entry that makes the state.
-pub fn making<S: 'static>(init: fn() -> S) -> (Entry, TypeId) {
+pub fn making<S: 'static>(init: fn() -> S) -> (FunctionEntry, TypeId) {
     (entry_of::<_, Making>(init), TypeId::of::<(Making, S)>())
 }
 
@@ -47,7 +47,7 @@ where
 }
 
 /// Returns the entry that makes the state of a value.
-pub fn making_with<A: 'static, S: 'static>(init: fn(A) -> S) -> (Entry, TypeId)
+pub fn making_with<A: 'static, S: 'static>(init: fn(A) -> S) -> (FunctionEntry, TypeId)
 where
     Described: Codec<A>,
 {
@@ -72,7 +72,7 @@ impl<S: 'static> Trampoline<fn(S)> for Exiting {
 }
 
 /// Returns the entry that remembers the function which takes the state at the end; the state has been made by then.
-pub fn exiting<S: 'static>(exit: fn(S)) -> (Entry, TypeId) {
+pub fn exiting<S: 'static>(exit: fn(S)) -> (FunctionEntry, TypeId) {
     (entry_of::<_, Exiting>(exit), TypeId::of::<(Exiting, S)>())
 }
 

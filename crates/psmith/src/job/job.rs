@@ -24,7 +24,7 @@ use psmith_engine::function::registry::Function;
 use psmith_engine::limits::{LimitsInForce, ResourceLimits};
 use psmith_engine::scratch::JobScratch;
 use psmith_engine::worker::panics;
-use psmith_sys::executable::Entry;
+use psmith_sys::executable::FunctionEntry;
 
 /// A function and how its values travel, once for all jobs that call it.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Callee {
     }
 
     /// Makes the callee for a function that is called in this way, from `A` to `R`.
-    pub(crate) fn of_entry<A, R, C>(entry: (Entry, TypeId), judge: Option<Judge>) -> Callee
+    pub(crate) fn of_entry<A, R, C>(entry: (FunctionEntry, TypeId), judge: Option<Judge>) -> Callee
     where
         A: 'static,
         C: Codec<A> + Codec<R>,

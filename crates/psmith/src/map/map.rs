@@ -94,7 +94,7 @@ where
 /// let ends: Vec<_> = psmith::try_map(["7".to_owned(), "seven".to_owned()], parse).collect();
 /// assert_eq!(*ends[0].as_ref().unwrap(), 7);
 /// let failure = ends[1].as_ref().unwrap_err();
-/// assert_eq!(failure.to_string(), r#"item 1 ("seven"): invalid digit found in string"#);
+/// assert_eq!(failure.to_string(), r##"job #2 ("seven"): invalid digit found in string"##);
 /// ```
 ///
 /// Given to [`map`], the same function's `Result` is a value like any other, and its error no failure:

@@ -4,17 +4,17 @@ use crate::map::hooks::HookAnswer;
 use psmith_engine::function::job_function::JobFunction;
 
 /// The body of a worker.
-pub(super) struct Body<O>(pub(super) fn(u32) -> O);
+pub(super) struct SupervisedBody<O>(pub(super) fn(u32) -> O);
 
-impl<O> Clone for Body<O> {
-    fn clone(&self) -> Body<O> {
+impl<O> Clone for SupervisedBody<O> {
+    fn clone(&self) -> SupervisedBody<O> {
         *self
     }
 }
 
-impl<O> Copy for Body<O> {}
+impl<O> Copy for SupervisedBody<O> {}
 
-impl<O: HookAnswer + 'static> JobFunction for Body<O> {
+impl<O: HookAnswer + 'static> JobFunction for SupervisedBody<O> {
     type Input = u32;
     type Value = ();
     type Error = String;
@@ -24,8 +24,8 @@ impl<O: HookAnswer + 'static> JobFunction for Body<O> {
         self.0
     }
 
-    fn of(pointer: fn(u32) -> O) -> Body<O> {
-        Body(pointer)
+    fn of(pointer: fn(u32) -> O) -> SupervisedBody<O> {
+        SupervisedBody(pointer)
     }
 
     fn call(self, number: u32) -> Result<(), String> {
@@ -34,17 +34,17 @@ impl<O: HookAnswer + 'static> JobFunction for Body<O> {
 }
 
 /// The body of a worker that has an input.
-pub(super) struct BodyWithInput<A, O>(pub(super) fn(u32, A) -> O);
+pub(super) struct SupervisedBodyWithInput<A, O>(pub(super) fn(u32, A) -> O);
 
-impl<A, O> Clone for BodyWithInput<A, O> {
-    fn clone(&self) -> BodyWithInput<A, O> {
+impl<A, O> Clone for SupervisedBodyWithInput<A, O> {
+    fn clone(&self) -> SupervisedBodyWithInput<A, O> {
         *self
     }
 }
 
-impl<A, O> Copy for BodyWithInput<A, O> {}
+impl<A, O> Copy for SupervisedBodyWithInput<A, O> {}
 
-impl<A: 'static, O: HookAnswer + 'static> JobFunction for BodyWithInput<A, O> {
+impl<A: 'static, O: HookAnswer + 'static> JobFunction for SupervisedBodyWithInput<A, O> {
     type Input = (u32, A);
     type Value = ();
     type Error = String;
@@ -54,8 +54,8 @@ impl<A: 'static, O: HookAnswer + 'static> JobFunction for BodyWithInput<A, O> {
         self.0
     }
 
-    fn of(pointer: fn(u32, A) -> O) -> BodyWithInput<A, O> {
-        BodyWithInput(pointer)
+    fn of(pointer: fn(u32, A) -> O) -> SupervisedBodyWithInput<A, O> {
+        SupervisedBodyWithInput(pointer)
     }
 
     fn call(self, (number, input): (u32, A)) -> Result<(), String> {

@@ -113,7 +113,7 @@ impl<'s, T> Proxy<'s, T> {
         K: 'static,
         Described: Codec<(T, A)> + Codec<M::Output>,
     {
-        let callee = Callee::new::<_, Described>(Call::<M, T, A, K>(method, PhantomData), None);
+        let callee = Callee::new::<_, Described>(MethodCall::<M, T, A, K>(method, PhantomData), None);
         self.scheduler.schedule(Job::of_callee::<Described, _>(callee, &(self.value.clone(), arguments)))
     }
 
@@ -142,7 +142,8 @@ impl<'s, T> Proxy<'s, T> {
         K: 'static,
         Described: Codec<(T, A)> + Codec<R>,
     {
-        let callee = Callee::new::<_, Described>(TryCall::<M, T, A, K, R, E>(method, PhantomData), None);
+        let callee =
+            Callee::new::<_, Described>(TryMethodCall::<M, T, A, K, R, E>(method, PhantomData), None);
         self.scheduler.schedule(Job::of_callee::<Described, _>(callee, &(self.value.clone(), arguments)))
     }
 }
@@ -187,23 +188,23 @@ macro_rules! calls {
 
 /// A call of a method for its value.
 #[expect(clippy::type_complexity, reason = "its parameters say which method it is")]
-struct Call<M, T, A, K>(M, PhantomData<fn() -> (T, A, K)>);
+struct MethodCall<M, T, A, K>(M, PhantomData<fn() -> (T, A, K)>);
 
 /// A call of a method that may fail.
 #[expect(clippy::type_complexity, reason = "its parameters say which method it is")]
-struct TryCall<M, T, A, K, R, E>(M, PhantomData<fn() -> (T, A, K, R, E)>);
+struct TryMethodCall<M, T, A, K, R, E>(M, PhantomData<fn() -> (T, A, K, R, E)>);
 
-impl<M: Method<T, A, K>, T, A, K> Call<M, T, A, K> {
+impl<M: Method<T, A, K>, T, A, K> MethodCall<M, T, A, K> {
     fn ended(value: M::Output) -> Result<M::Output, Infallible> {
         Ok(value)
     }
 }
 
-impl<M, T, A, K, R, E> TryCall<M, T, A, K, R, E> {
+impl<M, T, A, K, R, E> TryMethodCall<M, T, A, K, R, E> {
     fn ended(result: Result<R, E>) -> Result<R, E> {
         result
     }
 }
 
-calls!(Call<> -> M::Output, Infallible; M: Method<T, A, K>, M::Output: 'static,);
-calls!(TryCall<R, E> -> R, E; M: Method<T, A, K, Output = Result<R, E>>, R: 'static, E: Display + 'static,);
+calls!(MethodCall<> -> M::Output, Infallible; M: Method<T, A, K>, M::Output: 'static,);
+calls!(TryMethodCall<R, E> -> R, E; M: Method<T, A, K, Output = Result<R, E>>, R: 'static, E: Display + 'static,);

@@ -10,7 +10,7 @@ use crate::job::failure::Failure;
 use crate::job::job::{Callee, Job};
 use crate::job::run_summary::LogLevel;
 use crate::map::hooks::HookAnswer;
-use crate::pool::body::{Body, BodyWithInput};
+use crate::pool::body::{SupervisedBody, SupervisedBodyWithInput};
 use crate::pool::completion::Notifier;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
@@ -138,7 +138,7 @@ impl Supervisor {
     /// ```
     pub fn new<O: HookAnswer + 'static>(n: u32, f: fn(u32) -> O) -> Supervisor {
         Supervisor::of(n, move |number| {
-            let callee = Callee::new::<_, Described>(Body(f), None);
+            let callee = Callee::new::<_, Described>(SupervisedBody(f), None);
             Job::of_callee::<Described, u32>(callee, &number)
         })
     }
@@ -165,7 +165,7 @@ impl Supervisor {
         Described: Codec<(u32, A)> + Codec<()>,
     {
         Supervisor::of(n, move |number| {
-            let callee = Callee::new::<_, Described>(BodyWithInput(f), None);
+            let callee = Callee::new::<_, Described>(SupervisedBodyWithInput(f), None);
             Job::of_callee::<Described, (u32, A)>(callee, &(number, input.clone()))
         })
     }

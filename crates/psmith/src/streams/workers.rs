@@ -74,7 +74,7 @@ where
     Workers {
         n,
         options: Options::of(face::run_workers(n)),
-        callee: Arc::new(Callee::new::<_, ByBrief>(Body(f), None)),
+        callee: Arc::new(Callee::new::<_, ByBrief>(WorkerBody(f), None)),
         tap: None,
         feed: None,
         submitter: None,
@@ -101,17 +101,17 @@ impl std::fmt::Debug for OnEngineError {
 }
 
 /// The body of a worker.
-struct Body<T, O>(fn(WorkerCx<T>) -> O);
+struct WorkerBody<T, O>(fn(WorkerCx<T>) -> O);
 
-impl<T, O> Clone for Body<T, O> {
+impl<T, O> Clone for WorkerBody<T, O> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T, O> Copy for Body<T, O> {}
+impl<T, O> Copy for WorkerBody<T, O> {}
 
-impl<T, O> JobFunction for Body<T, O>
+impl<T, O> JobFunction for WorkerBody<T, O>
 where
     T: Serialize + DeserializeOwned + 'static,
     O: HookAnswer + 'static,
@@ -126,7 +126,7 @@ where
     }
 
     fn of(pointer: fn(WorkerCx<T>) -> O) -> Self {
-        Body(pointer)
+        WorkerBody(pointer)
     }
 
     fn call(self, brief: Brief) -> Result<(), String> {
