@@ -17,12 +17,14 @@ fn descriptors() -> usize {
 }
 
 fn slot_behind((_, path): (u32, PathBuf)) -> u32 {
+    psmith::cx().unwrap().progress(0, 1);
     gate::pass(&path);
     psmith::cx().unwrap().slot()
 }
 
 /// Stands at the gate, alone in its slot: a second one there would not get the slot's lock.
 fn alone_in_its_slot((n, path): (u32, PathBuf)) -> Result<u32, String> {
+    psmith::cx().unwrap().progress(0, 1);
     let slot = psmith::cx().unwrap().slot();
     let own =
         std::fs::File::create(path.with_extension(slot.to_string())).map_err(|error| error.to_string())?;
@@ -52,7 +54,7 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
                 .workers(8)
                 .isolation(isolation)
                 .timeout(limit)
-                .on_start(|_| {
+                .on_progress(|_, _, _| {
                     started += 1;
                     if started == 8 {
                         gate.lock().unwrap().open();
@@ -82,7 +84,7 @@ fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
             let slots: BTreeSet<u32> = psmith::map((0..12).map(|n| (100 + n, path.clone())), slot_behind)
                 .workers(workers)
                 .isolation(isolation)
-                .on_start(|_| {
+                .on_progress(|_, _, _| {
                     started += 1;
                     if started == workers {
                         gate.lock().unwrap().open();
@@ -113,7 +115,7 @@ fn there_are_never_more_workers_than_items() {
         let got = psmith::map((0..2).map(|n| (n, path.clone())), slot_behind)
             .workers(8)
             .isolation(isolation)
-            .on_start(|_| {
+            .on_progress(|_, _, _| {
                 started += 1;
                 if started == 2 {
                     alive = workers_alive();
@@ -138,7 +140,7 @@ fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
         let got = psmith::map((0..20).map(|n| (100 + n, path.clone())), slot_behind)
             .workers(20)
             .isolation(isolation)
-            .on_start(|_| {
+            .on_progress(|_, _, _| {
                 started += 1;
                 if started == 20 {
                     held = descriptors() - before;

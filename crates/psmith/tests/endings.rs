@@ -20,6 +20,7 @@ fn size<T>(usual: T, long: T) -> T {
 /// Waits at the gate with a child of its own, which no other process would end.
 fn wait_at_gate(path: PathBuf) {
     drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+    psmith::cx().unwrap().progress(0, 1);
     gate::pass(&path);
 }
 
@@ -36,7 +37,7 @@ fn a_caller_that_panics_in_the_midst_of_a_map_leaves_nothing() {
             psmith::map(paths, wait_at_gate)
                 .workers(3)
                 .isolation(isolation)
-                .on_start(|_| {
+                .on_progress(|_, _, _| {
                     started += 1;
                     assert!(started < 3, "this message is part of a test");
                 })
@@ -56,7 +57,7 @@ fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
         let mut started = 0;
         psmith::map(std::iter::repeat_with(|| PathBuf::from(&path)), wait_at_gate)
             .workers(2)
-            .on_start(|_| {
+            .on_progress(|_, _, _| {
                 started += 1;
                 if started == 2 {
                     println!("both run");

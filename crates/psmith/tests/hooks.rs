@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use psmith::{Cause, Job, OnError};
+use psmith::{Cause, Isolation, Job, OnError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 
@@ -84,6 +84,97 @@ fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
             got.iter()
                 .any(|got| got.as_ref().is_err_and(|failure| failure.to_string().contains("seen enough")))
         );
+    }
+}
+
+/// Counts the jobs that have begun: a file for each.
+fn begin((n, dir): (u32, PathBuf)) -> u32 {
+    std::fs::write(dir.join(n.to_string()), "").unwrap();
+    n
+}
+
+// proves: failing-hook, start-hook: the hook is a gate, and each item has one result, in its place
+#[test]
+fn a_job_that_its_start_hook_refuses_does_not_begin_and_no_later_one_does() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let begun = |dir: &tempfile::TempDir| std::fs::read_dir(dir.path()).unwrap().count();
+    for (isolation, workers) in [(Isolation::PerJob, 4), (Isolation::Reuse, 4), (Isolation::Reuse, 0)] {
+        for refused in [0, 1, 7] {
+            let dir = tempfile::tempdir().unwrap();
+            let gate = |job: &psmith::JobRef| {
+                let (n, path) = job.input::<(u32, PathBuf)>().unwrap();
+                assert_eq!(u64::from(n), job.index());
+                // It has not begun.
+                assert!(!path.join(n.to_string()).exists());
+                if n == refused { Err("not this one") } else { Ok(()) }
+            };
+            let items = (0..20).map(|n| (n, dir.path().to_owned()));
+            let map = psmith::map(items, begin).workers(workers).isolation(isolation).on_start(gate);
+            let mut got: Vec<_> = map.collect();
+            let what = format!("{refused}, {isolation:?}, {workers} workers");
+            let failure = got.pop().unwrap().unwrap_err();
+            assert_eq!(failure.cause, Cause::Error("start hook: not this one".into()), "{what}");
+            assert_eq!(failure.index, u64::from(refused), "{what}");
+            assert!(got.into_iter().map(Result::unwrap).eq(0..refused), "{what}");
+            assert_eq!(begun(&dir), refused as usize, "{what}");
+
+            let dir = tempfile::tempdir().unwrap();
+            let jobs = (0..20).map(|n| Job::new(begin, (n, dir.path().to_owned())));
+            let run = psmith::run_jobs(jobs).workers(workers).isolation(isolation).on_start(gate);
+            let ends: Vec<_> = run.unordered().collect();
+            assert_eq!((ends.len(), begun(&dir)), (refused as usize + 1, refused as usize), "{what}");
+            assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 1, "{what}");
+        }
+    }
+}
+
+// proves: failing-hook: of an end, or a message; an error or a panic
+#[test]
+fn after_an_error_or_a_panic_in_any_hook_nothing_more_begins() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        for (at_message, panics) in [(false, false), (false, true), (true, false), (true, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let gate = Mutex::new(Gate::closed());
+            let path = gate.lock().unwrap().path();
+            // The second stands until the hook of the first has failed.
+            let work = |(n, path, dir): (u32, PathBuf, PathBuf)| {
+                std::fs::write(dir.join(n.to_string()), "").unwrap();
+                if n == 0 {
+                    psmith::cx().unwrap().send(&n).unwrap();
+                } else {
+                    gate::pass(&path);
+                }
+            };
+            let fail = |fails: bool| {
+                if fails {
+                    gate.lock().unwrap().open();
+                    assert!(!panics, "this message is part of a test");
+                    return Err("enough");
+                }
+                Ok(())
+            };
+            let items = (0..20).map(|n| (n, path.clone(), dir.path().to_owned()));
+            let map = psmith::map(items, work).workers(1).isolation(isolation);
+            let map = map.on_message(|_, n: u32| assert!(fail(at_message && n == 0 && panics).is_ok()));
+            let mut results = map.on_done(|job, _| fail(!at_message && job.index() == 0)).into_iter();
+            let first =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| results.next().unwrap().is_err()));
+            let what = format!("{isolation:?}, {at_message}, {panics}");
+            if at_message && !panics {
+                // That hook has no error to return, but for a message of another type.
+                gate.lock().unwrap().open();
+                continue;
+            }
+            assert_eq!(first.is_err(), panics, "{what}");
+            let begun = std::fs::read_dir(dir.path()).unwrap().count();
+            results.for_each(drop);
+            let after = std::fs::read_dir(dir.path()).unwrap().count();
+            // One that was on its way may have begun since.
+            assert!(after <= 2.max(begun + 1), "{what}: {begun}, {after}");
+        }
     }
 }
 

@@ -87,6 +87,7 @@ fn jobs_survive_the_death_of_the_warden() {
     let _guard = LeakGuard::alone();
     let gate = Mutex::new(Gate::closed());
     let work = |(n, path): (u32, PathBuf)| {
+        psmith::cx().unwrap().send(&std::process::id()).unwrap();
         gate::pass(&path);
         (n, psmith::cx().unwrap().attempt())
     };
@@ -94,10 +95,10 @@ fn jobs_survive_the_death_of_the_warden() {
     let mut started = 0;
     let got: Vec<(u32, u32)> = psmith::map(items, work)
         .workers(2)
-        .on_start(|job| {
+        .on_message(|_, pid: u32| {
             started += 1;
             if started == 2 {
-                let warden = psmith_sys::proc_tree::stat(job.pid()).unwrap().ppid;
+                let warden = psmith_sys::proc_tree::stat(pid).unwrap().ppid;
                 let warden = rustix::process::Pid::from_raw(warden as i32).unwrap();
                 rustix::process::kill_process(warden, rustix::process::Signal::KILL).unwrap();
                 gate.lock().unwrap().open();
@@ -170,13 +171,14 @@ fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
     if let Some(path) = std::env::var_os(HOST) {
         let stand = |path: PathBuf| {
             drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            psmith::cx().unwrap().progress(0, 1);
             gate::pass(&path);
         };
         let paths = [PathBuf::from(&path), PathBuf::from(path)];
         let mut started = 0;
         psmith::map(paths, stand)
             .workers(2)
-            .on_start(|_| {
+            .on_progress(|_, _, _| {
                 started += 1;
                 if started == 2 {
                     println!("both run");

@@ -191,12 +191,13 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
         let _signals = signals::guard([INT]).unwrap();
         let forever = |_: ()| -> () {
             drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            psmith::cx().unwrap().progress(0, 1);
             loop {
                 std::thread::park();
             }
         };
         let ended = psmith::map([()], forever)
-            .on_start(|_| println!("runs"))
+            .on_progress(|_, _, _| println!("runs"))
             .into_iter()
             .last()
             .unwrap()

@@ -1,7 +1,7 @@
 //! Sources of items, and results passed through the iterator's own adapters.
 
 use std::cell::Cell;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use psmith::{Failure, Isolation, Job, ProcessManager, Server};
 use psmith_testkit::leak::LeakGuard;
@@ -62,6 +62,60 @@ fn indices_go_with_their_items_also_where_results_come_as_they_like() {
         assert!(got.iter().map(|(place, _)| *place).eq(0..20));
         assert!(got.iter().all(|(_, (index, n))| *n == 100 + index), "{got:?}");
         assert!(reported.iter().all(|(index_reported, (index, _))| index_reported == index), "{reported:?}");
+    }
+}
+
+// proves: iterator-adapters, values-survive: items and indices come with results, in any order, and to every hook
+#[test]
+fn results_and_hooks_know_their_items() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let work = |word: String| {
+        psmith::cx().unwrap().progress(1, 1);
+        // Where nobody listens it is told so.
+        let _ = psmith::cx().unwrap().send(&word);
+        if word == "w7" { Err("the seventh") } else { Ok(word.len()) }
+    };
+    for (isolation, workers) in [(BOTH[0], 3), (BOTH[1], 3), (BOTH[1], 0)] {
+        let words = || (0..20).map(|n| format!("w{n}"));
+        let map = || psmith::try_map(words(), work).workers(workers).isolation(isolation).unordered();
+        let seen = Mutex::new(Vec::new());
+        let note = |hook: u8, job: &psmith::JobRef| {
+            let word: String = job.input().unwrap();
+            assert_eq!(word, format!("w{}", job.index()), "{isolation:?}, {workers} workers");
+            assert_eq!(job.input::<u32>(), None);
+            seen.lock().unwrap().push((hook, job.index()));
+        };
+        let watched = map().on_start(|job| note(0, job)).on_done(|job, _| note(1, job));
+        let mut got: Vec<(String, usize)> = Vec::new();
+        for result in watched.with_input() {
+            match result {
+                Ok(pair) => got.push(pair),
+                Err(failure) if workers > 0 => assert_eq!(failure.input::<String>().unwrap(), "w7"),
+                Err(failure) => assert_eq!(failure.index, 7),
+            }
+        }
+        assert!(got.len() == 19 && got.iter().all(|(word, length)| word.len() == *length), "{got:?}");
+        let mut watched = seen.into_inner().unwrap();
+        watched.sort_unstable();
+        assert!(watched.into_iter().eq((0..2).flat_map(|hook| (0..20).map(move |n| (hook, n)))));
+        // Several short jobs at a time, too.
+        let mut got: Vec<u64> = map().indexed().filter_map(|end| Some(end.ok()?.0)).collect();
+        got.sort_unstable();
+        assert!(got.into_iter().eq((0..20).filter(|n| *n != 7)));
+        let known = |job: &psmith::JobRef| job.input::<String>() == Some(format!("w{}", job.index()));
+        let (mut progress, mut messages) = (0, 0);
+        let all = map().on_progress(|job, _, _| progress += u32::from(known(job)));
+        all.on_message(|job, word: String| {
+            messages += u32::from(known(job) && job.input() == Some(word));
+        })
+        .for_each(drop);
+        assert!(workers == 0 || (progress, messages) == (20, 20), "{isolation:?}: {progress}, {messages}");
+        let mut jobs = words().map(move |word| Job::fallible(work, word));
+        let mut consumed = 0;
+        let server = Server::new(move || jobs.next()).workers(3).isolation(isolation);
+        server.consumer(|job, _| consumed += u32::from(known(job))).run().unwrap();
+        assert_eq!(consumed, 20);
     }
 }
 

@@ -30,8 +30,14 @@ fn stuck_in_sleep(until: &Path) -> u64 {
     std::hint::black_box(0)
 }
 
+/// Tells who listens that the job runs, and where.
+fn tell_pid() {
+    psmith::cx().unwrap().send(&std::process::id()).unwrap();
+}
+
 #[inline(never)]
 fn outer_function((spins, gate): (bool, PathBuf)) -> bool {
+    tell_pid();
     let rounds = if spins { stuck_in_a_loop(&gate) } else { stuck_in_sleep(&gate) };
     std::hint::black_box(rounds) > 0
 }
@@ -67,8 +73,8 @@ fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
         std::thread::scope(|scope| {
             let running = scope.spawn(|| {
                 let jobs = psmith::map(items, outer_function).workers(2).isolation(isolation);
-                let jobs = jobs.on_start(move |job| {
-                    started.send((job.index(), job.pid())).unwrap();
+                let jobs = jobs.on_message(move |job, pid: u32| {
+                    started.send((job.index(), pid)).unwrap();
                 });
                 jobs.map(Result::unwrap).collect::<Vec<_>>()
             });
@@ -93,6 +99,7 @@ fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
 /// The job's own thread waits for another, which is the one that is stuck.
 #[inline(never)]
 fn waits_for_another((path, threads): (PathBuf, usize)) -> u32 {
+    tell_pid();
     let work = |number: usize| {
         let path = path.clone();
         let named = std::thread::Builder::new().name(format!("painter {number}"));
@@ -114,7 +121,7 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
         std::thread::scope(|scope| {
             let running = scope.spawn(move || {
                 let jobs = psmith::map([item], waits_for_another).isolation(isolation);
-                jobs.on_start(move |job| started.send(job.pid()).unwrap())
+                jobs.on_message(move |_, pid: u32| started.send(pid).unwrap())
                     .into_iter()
                     .next()
                     .unwrap()
@@ -159,6 +166,7 @@ fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let churn = |path: PathBuf| -> u32 {
+        tell_pid();
         let gate = File::open(path).unwrap();
         let mut threads = 0;
         while flock(&gate, FlockOperation::NonBlockingLockShared).is_err() {
@@ -174,7 +182,7 @@ fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     std::thread::scope(|scope| {
         let running = scope.spawn(move || {
             psmith::map([path], churn)
-                .on_start(move |job| started.send(job.pid()).unwrap())
+                .on_message(move |_, pid: u32| started.send(pid).unwrap())
                 .into_iter()
                 .next()
                 .unwrap()

@@ -18,6 +18,7 @@ fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
     let gate = Mutex::new(Gate::closed());
     let path = gate.lock().unwrap().path();
     let stand = |path: std::path::PathBuf| {
+        psmith::cx().unwrap().progress(0, 1);
         gate::pass(&path);
         psmith::cx().unwrap().slot()
     };
@@ -27,7 +28,7 @@ fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
         map = map.workers(given);
     }
     // With too few of them the gate stays closed.
-    let slots = map.total_timeout(Duration::from_secs(60)).on_start(|_| {
+    let slots = map.total_timeout(Duration::from_secs(60)).on_progress(|_, _, _| {
         started += 1;
         if started == expected {
             gate.lock().unwrap().open();

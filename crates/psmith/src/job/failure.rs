@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_core::outcome::{AttemptSummary, Cause, Exit, Outcome, SpawnFailure, Usage};
@@ -10,6 +11,7 @@ use psmith_core::outcome::{AttemptSummary, Cause, Exit, Outcome, SpawnFailure, U
 use crate::job::lost_output::LostOutput;
 use psmith_engine::EngineError;
 use psmith_engine::error::text_of;
+use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::show;
 
 /// Limit of the characters of an input in the line of a failure.
@@ -103,7 +105,27 @@ impl fmt::Debug for KeptInput {
     }
 }
 
+impl PartialEq for KeptInput {
+    fn eq(&self, other: &KeptInput) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for KeptInput {}
+
 impl KeptInput {
+    /// Keeps an input of a job that has no process; `None` if it cannot be encoded.
+    pub(crate) fn of<A: 'static, C: Codec<A>>(input: &A) -> Option<KeptInput> {
+        let mut bytes = Vec::new();
+        let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(input, &mut bytes)));
+        let is_encoded = encoded.is_ok_and(|encoded| encoded.is_ok());
+        is_encoded.then(|| KeptInput {
+            bytes: Arc::new(bytes),
+            decode: |bytes| C::decode(bytes).ok().map(|input: A| Box::new(input) as Box<dyn Any>),
+            described: C::is_described(),
+        })
+    }
+
     /// Decodes the input; `None` if it is of another type.
     pub(crate) fn decoded<A: 'static>(&self) -> Option<A> {
         (self.decode)(&self.bytes)?.downcast::<A>().ok().map(|input| *input)

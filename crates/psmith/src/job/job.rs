@@ -502,9 +502,17 @@ pub struct JobRef {
     pub(crate) slot: u32,
     pub(crate) pid: u32,
     pub(crate) name: Option<String>,
+    /// Encoded, where the job has an input.
+    pub(crate) input: Option<KeptInput>,
 }
 
 impl JobRef {
+    /// Makes a reference to a job that has no process.
+    pub(crate) fn unstarted(index: u64, request: &Request) -> JobRef {
+        let (label, input) = (request.label.clone(), request.kept_input());
+        JobRef { index, label, slot: 0, pid: 0, name: None, input }
+    }
+
     /// Returns the index of the job in the order of submission, from 0.
     ///
     /// ```
@@ -542,6 +550,22 @@ impl JobRef {
         self.label.as_deref()
     }
 
+    /// Decodes the input of the job: the item of a [`map`](crate::map()), or what was given to
+    /// [`Job::new`](crate::Job::new). Each call decodes it anew. `None` if it is of another type, or if the job is a
+    /// command.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut seen = Vec::new();
+    /// let lengths = psmith::map(["a".to_owned(), "bc".to_owned()], |word: String| word.len());
+    /// lengths.on_done(|job, n| seen.push((job.input::<String>().unwrap(), *n.unwrap()))).for_each(drop);
+    /// assert_eq!(seen, [("a".to_owned(), 1), ("bc".to_owned(), 2)]);
+    /// ```
+    #[must_use]
+    pub fn input<A: 'static>(&self) -> Option<A> {
+        self.input.as_ref()?.decoded()
+    }
+
     /// Returns the slot of its last attempt, from 0.
     ///
     /// ```
@@ -555,7 +579,8 @@ impl JobRef {
         self.slot
     }
 
-    /// Returns the process of its last attempt, as it was; 0 if there was none. Inline it is this process.
+    /// Returns the process of its last attempt, as it was; 0 if there was none, or if it has not been reported yet: not
+    /// before the outcome is that certain. Inline it is this process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid

@@ -284,6 +284,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
 impl<I, F, C> Reduce<'_, I, F, (), C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = ()>,
     C: Codec<I::Item> + Codec<()> + 'static,
 {
@@ -334,6 +335,7 @@ where
 impl<I, F, C> Reduce<'_, I, F, bool, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = bool>,
     C: Codec<I::Item> + Codec<bool> + 'static,
 {

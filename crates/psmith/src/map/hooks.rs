@@ -15,7 +15,7 @@ use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::error_text;
 
-type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + Send + 'h>;
+pub(crate) type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + Send + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + Send + 'h>;
 pub(crate) type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + Send + 'h>;
 

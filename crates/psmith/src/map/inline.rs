@@ -22,7 +22,7 @@ use psmith_engine::worker::panics;
 
 /// The job with this index, as it is passed to hooks.
 pub(crate) fn job(index: u64) -> JobRef {
-    JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None }
+    JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None, input: None }
 }
 
 /// Calls `f` as the job with this index, whose messages go to `receiver`. Returns what it said, too.

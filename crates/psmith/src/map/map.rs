@@ -222,18 +222,18 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         Map { items, f, options, judge, hooks, codec: PhantomData }
     }
 
-    /// Sets the hook that is called once for each job when its first process exists, before the hook of its end; on the
-    /// thread that iterates, never two at once. An `Err` stops the run and is handed out as a failure; a panic ends the
-    /// run.
+    /// Sets the hook that is called once for each job before it begins, when a worker is free for it; on the thread that
+    /// iterates, never two at once, so a caller that takes its time holds up the next start. The job has no process and
+    /// no slot yet. After an `Err` this job and all later ones are not begun, and those that run finish; the error is
+    /// the failure in the job's place. A panic ends the run.
     ///
     /// ```
     /// # psmith::init();
-    /// let mut slots = Vec::new();
-    /// for result in psmith::map(0..4, |n: u32| n).workers(2).on_start(|job| slots.push(job.slot())) {
-    ///     result.unwrap();
-    /// }
-    /// assert_eq!(slots.len(), 4);
-    /// assert!(slots.iter().all(|slot| *slot < 2));
+    /// let mut begun = Vec::new();
+    /// let announce = |job: &psmith::JobRef| begun.push(job.input::<String>().unwrap());
+    /// let words = ["one".to_owned(), "two".to_owned()];
+    /// psmith::map(words, |word: String| word.len()).on_start(announce).for_each(drop);
+    /// assert_eq!(begun, ["one", "two"]);
     /// ```
     pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + Send + 'h) -> Self {
         self.hooks.on_start(hook);
@@ -241,7 +241,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     }
 
     /// Sets the hook that is called once for each job with its outcome, in the order in which outcomes are handed out,
-    /// before that. An `Err` takes the outcome's place, and stops the run.
+    /// before that. An `Err` takes the outcome's place, and nothing more is begun; a panic ends the run.
     ///
     /// ```
     /// # psmith::init();
@@ -317,6 +317,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
 impl<'h, I, F, R, C> IntoIterator for Map<'h, I, F, R, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
@@ -331,8 +332,37 @@ where
 impl<'h, I, F, R, C> Map<'h, I, F, R, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
     iterates!(R, MapIter<'h, I, F, R, C>);
+
+    /// Gives each result with the index of its item, from 0, in whichever order they come.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let squares = psmith::map([5, 6, 7], |n: u32| n * n).unordered().indexed();
+    /// let mut squares = squares.collect::<Result<Vec<(u64, u32)>, psmith::Failure>>().unwrap();
+    /// squares.sort();
+    /// assert_eq!(squares, [(0, 25), (1, 36), (2, 49)]);
+    /// ```
+    pub fn indexed(self) -> impl Iterator<Item = Result<(u64, R), Failure>> {
+        self.into_iter().indexed()
+    }
+
+    /// Gives each result with its item, in whichever order they come. The item is decoded again from what was sent; a
+    /// failure has its own ([`Failure::input`](crate::Failure::input)).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let words = ["a".to_owned(), "bc".to_owned()];
+    /// for result in psmith::map(words, |word: String| word.len()).unordered().with_input() {
+    ///     let (word, length) = result.unwrap();
+    ///     assert_eq!(word.len(), length);
+    /// }
+    /// ```
+    pub fn with_input(self) -> impl Iterator<Item = Result<(I::Item, R), Failure>> {
+        self.into_iter().with_input()
+    }
 }

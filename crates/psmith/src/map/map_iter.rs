@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, KeptInput};
 use crate::job::flow::Judge;
 use crate::job::job::{Callee, JobRef};
 use crate::map::hooks::{Hooks, of_hook};
@@ -11,11 +11,14 @@ use crate::map::inline;
 use crate::map::left::LeftItems;
 use crate::map::map::Map;
 use crate::map::map_run::{MapRun, MapStage};
+use crate::map::start_gate::{StartGate, call_hook};
 use crate::run::decode::{decode_outcome_owned, decoded};
 use crate::run::input_writer::InputWriter;
 use crate::run::options::{Isolation, OnError, Options};
 use crate::run::run_event::First;
 use crate::run::run_event::{RunEvent, Wants};
+use psmith_core::Cause;
+use psmith_core::policy::Order;
 use psmith_engine::EngineError;
 use psmith_engine::channel::messages::Receiver;
 use psmith_engine::function::codec::Codec;
@@ -47,6 +50,12 @@ pub struct MapIter<'h, I, F, R, C = Described> {
     /// True once no more items are taken.
     ended: bool,
     left: LeftItems,
+    /// The gate before each start, where there is a start hook.
+    gate: Option<StartGate>,
+    /// True if results are handed out with their inputs.
+    keeps_inputs: bool,
+    /// That of the last result, then.
+    last_input: Option<KeptInput>,
 }
 
 impl<'h, I, F, R, C> MapIter<'h, I, F, R, C> {
@@ -65,6 +74,9 @@ impl<'h, I, F, R, C> MapIter<'h, I, F, R, C> {
             stopped: false,
             ended: false,
             left: LeftItems::default(),
+            gate: None,
+            keeps_inputs: false,
+            last_input: None,
         }
     }
 }
@@ -72,6 +84,7 @@ impl<'h, I, F, R, C> MapIter<'h, I, F, R, C> {
 impl<I, F, R, C> Iterator for MapIter<'_, I, F, R, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
@@ -85,6 +98,7 @@ where
 impl<I, F, R, C> MapIter<'_, I, F, R, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
@@ -109,17 +123,54 @@ where
         };
         let wants = Wants {
             total,
-            starts: hooks.start.is_some(),
+            starts: false,
+            slots: hooks.start.is_some(),
             progress: hooks.progress.is_some(),
             messages: hooks.message.is_some(),
             blocks: self.may_be_blocks(),
         };
         let callee = Callee::new::<F, C>(self.f, self.judge);
-        let mut running = MapRun::begin(options, workers, wants, callee)?;
-        running.submit::<I::Item, C>(&first);
-        self.taken = 1;
-        self.stage = MapStage::Running(Box::new(running));
+        self.stage = MapStage::Running(Box::new(MapRun::begin(options, workers, wants, callee)?));
+        self.gate = self.hooks.start.is_some().then(|| StartGate::new(workers));
+        self.submit(&first);
         Ok(())
+    }
+
+    /// Hands in one item, where its start hook lets it pass.
+    fn submit(&mut self, item: &I::Item) {
+        let MapStage::Running(running) = &mut self.stage else { return };
+        let index = self.taken;
+        self.taken += 1;
+        let (Some(gate), Some(hook)) = (&mut self.gate, &mut self.hooks.start) else {
+            return running.submit::<I::Item, C>(item);
+        };
+        let request = running.request::<I::Item, C>(item);
+        let job = JobRef::unstarted(index, &request);
+        let answer = call_hook(Some(&running.run), || hook(&job));
+        if gate.may_begin(job, answer) {
+            running.submitter.submit(request);
+        } else {
+            self.stopped = true;
+            running.submitter.close();
+        }
+    }
+
+    /// Returns the results with the indices of their items.
+    pub(super) fn indexed(mut self) -> impl Iterator<Item = Result<(u64, R), Failure>> {
+        std::iter::from_fn(move || self.step().map(|(index, result)| Ok((index, result?))))
+    }
+
+    /// Returns the results with their items.
+    pub(super) fn with_input(mut self) -> impl Iterator<Item = Result<(I::Item, R), Failure>> {
+        self.keeps_inputs = true;
+        std::iter::from_fn(move || {
+            let (index, result) = self.step()?;
+            let input = self.last_input.take().and_then(|input| input.decoded());
+            let undecodable = || Cause::Undecodable("its input cannot be decoded again".into());
+            Some(result.and_then(|value| {
+                input.map(|input| (input, value)).ok_or_else(|| Failure::new(undecodable(), index))
+            }))
+        })
     }
 
     /// Returns the next outcome and its job's index.
@@ -147,7 +198,11 @@ where
         }
         match self.stage {
             MapStage::Inline => self.next_inline(),
-            MapStage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
+            MapStage::Running(_) => {
+                let (job, result) = self.next_done()?;
+                self.last_input = job.input;
+                Some((job.index, result))
+            }
             MapStage::Before | MapStage::Over => None,
         }
     }
@@ -156,6 +211,7 @@ where
     fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
         if !matches!(&self.stage, MapStage::Running(running) if running.results.is_some())
             || self.hooks.done.is_some()
+            || self.keeps_inputs
         {
             return None;
         }
@@ -176,6 +232,11 @@ where
         loop {
             // One item before each outcome that is handed out keeps the window full.
             self.take_item();
+            if self.options.order == Order::Completion
+                && let Some((job, failure)) = self.take_refused()
+            {
+                return Some((job, Err(failure)));
+            }
             if let Some(done) = self.next_of_results() {
                 match done {
                     Ok(done) => return Some(done),
@@ -199,6 +260,9 @@ where
                 }
             };
             let Some(event) = event else {
+                if let Some((job, failure)) = self.take_refused() {
+                    return Some((job, Err(failure)));
+                }
                 let left = self.failure_of_left();
                 // Dropped here, it has ended: nothing is waited for.
                 self.stage = MapStage::Over;
@@ -220,15 +284,14 @@ where
     ) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
         let hooks = &mut self.hooks;
         match event {
-            RunEvent::Started(job) => {
-                if let Some(hook) = &mut hooks.start {
-                    hook(&job).map_err(|text| (job, format!("start hook: {text}")))?;
-                }
+            RunEvent::Started(_) => Ok(None),
+            RunEvent::SlotFreed => {
+                self.gate.iter_mut().for_each(StartGate::on_end);
                 Ok(None)
             }
             RunEvent::Progress(job, done, total) => {
                 if let Some(hook) = &mut hooks.progress {
-                    hook(&job, done, total);
+                    call_hook(self.stage.run(), || hook(&job, done, total));
                 }
                 Ok(None)
             }
@@ -236,7 +299,7 @@ where
                 // After a failing message the job's further messages are ignored.
                 if let Some(hook) = &mut hooks.message
                     && !hooks.overridden.contains(job.index)
-                    && let Err(text) = hook(&job, &bytes[body..])
+                    && let Err(text) = call_hook(self.stage.run(), || hook(&job, &bytes[body..]))
                 {
                     hooks.overridden.insert(job.index, text);
                     self.stop();
@@ -253,7 +316,7 @@ where
                 self.handed_out += 1;
                 self.left.add(finished.job.index);
                 if let Some(hook) = &mut hooks.left {
-                    hook(finished.request);
+                    call_hook(self.stage.run(), || hook(finished.request));
                 }
                 Ok(None)
             }
@@ -265,7 +328,7 @@ where
                     result = Err(of_hook(&job, text));
                 }
                 if let Some(hook) = &mut self.hooks.done {
-                    hook(&job, result.as_ref())
+                    call_hook(self.stage.run(), || hook(&job, result.as_ref()))
                         .map_err(|text| (job.clone(), format!("done hook: {text}")))?;
                 }
                 Ok(Some((job, result)))
@@ -282,12 +345,12 @@ where
             running.results = None;
             return None;
         };
-        let job = JobRef { index, ..results.job.clone() };
+        let job = results.job_ref(index);
         let result = decoded(|| C::decode(&results.bytes[place]));
         let result = result.map_err(|cause| results.failure(index, cause));
         self.handed_out += 1;
         if let Some(hook) = &mut self.hooks.done
-            && let Err(text) = hook(&job, result.as_ref())
+            && let Err(text) = call_hook(self.stage.run(), || hook(&job, result.as_ref()))
         {
             return Some(Err((job, format!("done hook: {text}"))));
         }
@@ -339,7 +402,8 @@ where
     fn may_take(&self) -> bool {
         match &self.stage {
             MapStage::Running(running) => {
-                !self.ended && !self.stopped && self.taken - self.handed_out < running.window
+                let has_slot = self.gate.as_ref().is_none_or(StartGate::has_room);
+                !self.ended && !self.stopped && has_slot && self.taken - self.handed_out < running.window
             }
             MapStage::Before | MapStage::Inline | MapStage::Over => false,
         }
@@ -357,14 +421,18 @@ where
         let MapStage::Running(running) = &mut self.stage else { return };
         match item {
             Some(item) => {
-                running.submit::<I::Item, C>(&item);
-                self.taken += 1;
+                self.submit(&item);
             }
             None => {
                 self.ended = true;
                 running.submitter.close();
             }
         }
+    }
+
+    /// Takes the failure of the item whose start hook refused it.
+    fn take_refused(&mut self) -> Option<(JobRef, Failure)> {
+        self.gate.as_mut()?.take_refused()
     }
 
     /// Stops the run for a hook that returned an error.
@@ -400,8 +468,14 @@ where
             return Some((self.taken, Err(failure)));
         }
         let item = self.items.next()?;
-        let job = inline::job(self.taken);
+        let mut job = inline::job(self.taken);
         self.taken += 1;
+        if self.keeps_inputs || self.hooks.start.is_some() || self.hooks.done.is_some() {
+            job.input = KeptInput::of::<I::Item, C>(&item);
+            self.last_input.clone_from(&job.input);
+        }
+        // Until it is known that no hook has panicked.
+        self.stopped = true;
         if let Some(hook) = &mut self.hooks.start
             && let Err(text) = hook(&job)
         {
@@ -411,17 +485,17 @@ where
         let place = (self.options.scratch.as_deref(), shared);
         let receiver = if self.hooks.message.is_some() { Receiver::Host } else { Receiver::Nobody };
         let (mut result, said) = inline::call::<F, C>(self.f, item, job.index, receiver, place);
-        if let Err(text) = self.hooks.hear_inline(&job, &said) {
+        let heard = self.hooks.hear_inline(&job, &said);
+        let is_over = heard.is_err();
+        if let Err(text) = heard {
             result = Err(self.stop_for_hook(&job, text));
-        }
-        if result.is_err() && self.options.after_error() != OnError::Continue {
-            self.stopped = true;
         }
         if let Some(hook) = &mut self.hooks.done
             && let Err(text) = hook(&job, result.as_ref())
         {
             return Some((job.index, Err(self.stop_for_hook(&job, format!("done hook: {text}")))));
         }
+        self.stopped = is_over || (result.is_err() && self.options.after_error() != OnError::Continue);
         Some((job.index, result))
     }
 

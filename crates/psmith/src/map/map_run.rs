@@ -24,6 +24,16 @@ pub(super) enum MapStage {
     Over,
 }
 
+impl MapStage {
+    /// Returns the run, if there is one now.
+    pub(super) fn run(&self) -> Option<&Run> {
+        match self {
+            MapStage::Running(running) => Some(&running.run),
+            MapStage::Before | MapStage::Inline | MapStage::Over => None,
+        }
+    }
+}
+
 /// A map's run, once its first item was taken.
 pub(super) struct MapRun {
     pub(super) run: Run,
@@ -80,6 +90,11 @@ impl MapRun {
             let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
             return input_writer.submit(&self.submitter, Request { refused: encoded.err(), ..request });
         }
-        self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
+        self.submitter.submit(self.request::<A, C>(item));
+    }
+
+    /// Makes the job of one item.
+    pub(super) fn request<A, C: Codec<A>>(&self, item: &A) -> Request {
+        Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max())
     }
 }

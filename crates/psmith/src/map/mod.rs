@@ -4,7 +4,7 @@
 //! - [`mod@each`]: for effect, any, all; [`until`]: up to a decision
 //! - [`mod@run_jobs`]: jobs of many kinds; [`server`], [`server_handle`]: the same from a
 //!   producer that may block
-//! - [`hooks`]: functions of the caller for starts, ends and messages; [`error_type`]: a job's own error, as a value
+//! - [`hooks`], [`start_gate`]: functions of the caller for starts, ends and messages; [`error_type`]: a job's own error, as a value
 //! - [`inline`]: jobs without processes; [`left`]: items that were taken and not begun
 //! - `progress_row` (feature `board`): a run's progress, on a row of a board
 //!
@@ -24,4 +24,5 @@ pub(crate) mod progress_row;
 pub(crate) mod run_jobs;
 pub(crate) mod server;
 pub(crate) mod server_handle;
+mod start_gate;
 pub(crate) mod until;

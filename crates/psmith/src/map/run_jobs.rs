@@ -8,9 +8,10 @@ use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
-use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
+use crate::map::hooks::{HookAnswer, Hooks, StartHook, hooks, of_hook};
 use crate::map::iterates::iterates;
 use crate::map::left::LeftItems;
+use crate::map::start_gate::{StartGate, call_hook};
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
@@ -81,6 +82,16 @@ enum RunJobsStage<R> {
     Over,
 }
 
+impl<R> RunJobsStage<R> {
+    /// Returns the run, if there is one now.
+    fn run(&self) -> Option<&Run> {
+        match self {
+            RunJobsStage::Running(running) => Some(&running.run),
+            RunJobsStage::Before | RunJobsStage::Over => None,
+        }
+    }
+}
+
 struct RunJobsRun<R> {
     run: Run,
     submitter: Submitter,
@@ -92,6 +103,8 @@ struct RunJobsRun<R> {
     ended: bool,
     /// True once a hook has ended the run.
     stopped: bool,
+    /// The gate before each start, where there is a start hook.
+    gate: Option<StartGate>,
 }
 
 impl<'h, I, R> RunJobs<'h, I, R> {
@@ -171,7 +184,17 @@ where
         loop {
             let RunJobsStage::Running(running) = &mut self.stage else { return None };
             // One job before each outcome that is handed out keeps the window full.
-            running.take_from(&mut self.jobs, self.options.after_error(), &mut self.left);
+            running.take_from(
+                &mut self.jobs,
+                self.options.after_error(),
+                &mut self.left,
+                self.hooks.start.as_mut(),
+            );
+            if self.options.order == Order::Completion
+                && let Some(refused) = running.take_refused()
+            {
+                return Some(Err(refused));
+            }
             let event = match running.run.try_next() {
                 None if running.may_take() => continue,
                 None => running.run.next(),
@@ -184,6 +207,9 @@ where
                     }
                 }
                 Ok(None) => {
+                    if let Some(refused) = running.take_refused() {
+                        return Some(Err(refused));
+                    }
                     let is_told = running.is_over_early(self.options.after_error());
                     let failure = self.left.failure(&running.run, &self.jobs, running.taken, is_told);
                     self.stage = RunJobsStage::Over;
@@ -204,7 +230,7 @@ where
         // Without a first job nothing is started at all.
         let Some(first) = self.jobs.next() else { return Ok(RunJobsStage::Over) };
         let wants = Wants {
-            starts: self.hooks.start.is_some(),
+            slots: self.hooks.start.is_some(),
             progress: self.hooks.progress.is_some(),
             messages: self.hooks.message.is_some(),
             ..Wants::default()
@@ -212,9 +238,10 @@ where
         let (run, submitter) = Run::begin(&self.options, workers, wants)?;
         let window = self.options.window_in_force(workers) as usize;
         let decoders = HashMap::new();
+        let gate = self.hooks.start.is_some().then(|| StartGate::new(workers));
         let mut running =
-            RunJobsRun { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
-        running.submit(first);
+            RunJobsRun { run, submitter, decoders, window, taken: 0, ended: false, stopped: false, gate };
+        running.submit(first, self.hooks.start.as_mut());
         Ok(RunJobsStage::Running(Box::new(running)))
     }
 
@@ -223,15 +250,17 @@ where
         match event {
             RunEvent::Done(finished) => self.end(*finished),
             RunEvent::Message(job, bytes, body) => self.handle_message(&job, &bytes[body..]),
-            RunEvent::Started(job) => {
-                let Err(text) = self.hooks.start.as_mut()?(&job) else { return None };
-                Some(Err(self.stop_for_hook(&job, format!("start hook: {text}"))))
-            }
-            RunEvent::Progress(job, done, total) => {
-                self.hooks.progress.as_mut()?(&job, done, total);
+            RunEvent::SlotFreed => {
+                let RunJobsStage::Running(running) = &mut self.stage else { return None };
+                running.gate.iter_mut().for_each(StartGate::on_end);
                 None
             }
-            RunEvent::Results(_) => None,
+            RunEvent::Progress(job, done, total) => {
+                let hook = self.hooks.progress.as_mut()?;
+                call_hook(self.stage.run(), || hook(&job, done, total));
+                None
+            }
+            RunEvent::Started(_) | RunEvent::Results(_) => None,
         }
     }
 
@@ -242,7 +271,7 @@ where
         if finished.is_left() {
             self.left.add(job.index);
             if let Some(hook) = &mut self.on_left {
-                hook(Job { request: finished.request, decode });
+                call_hook(Some(&running.run), || hook(Job { request: finished.request, decode }));
             }
             return None;
         }
@@ -251,7 +280,7 @@ where
             outcome = Err(of_hook(&job, reason));
         }
         if let Some(hook) = &mut self.hooks.done
-            && let Err(text) = hook(&job, outcome.as_ref())
+            && let Err(text) = call_hook(self.stage.run(), || hook(&job, outcome.as_ref()))
         {
             return Some(Err(self.stop_for_hook(&job, format!("done hook: {text}"))));
         }
@@ -266,7 +295,8 @@ where
         if !running.decoders.contains_key(&job.index) || self.hooks.overridden.contains(job.index) {
             return None;
         }
-        let Err(text) = self.hooks.message.as_mut()?(job, bytes) else { return None };
+        let hook = self.hooks.message.as_mut()?;
+        let Err(text) = call_hook(Some(&running.run), || hook(job, bytes)) else { return None };
         running.stop();
         if self.options.order == Order::Submission {
             self.hooks.overridden.insert(job.index, text);
@@ -275,7 +305,7 @@ where
         running.decoders.remove(&job.index);
         let failure = of_hook(job, text);
         if let Some(hook) = &mut self.hooks.done
-            && let Err(text) = hook(job, Err(&failure))
+            && let Err(text) = call_hook(self.stage.run(), || hook(job, Err(&failure)))
         {
             return Some(Err(self.stop_for_hook(job, format!("done hook: {text}"))));
         }
@@ -303,7 +333,14 @@ where
 
 impl<R> RunJobsRun<R> {
     fn may_take(&self) -> bool {
-        !self.ended && self.decoders.len() < self.window
+        let has_slot = self.gate.as_ref().is_none_or(StartGate::has_room);
+        !self.ended && has_slot && self.decoders.len() < self.window
+    }
+
+    /// Takes the failure of the job whose start hook refused it.
+    fn take_refused(&mut self) -> Option<Failure> {
+        let (_, failure) = self.gate.as_mut()?.take_refused()?;
+        Some(failure)
     }
 
     fn take_from(
@@ -311,6 +348,7 @@ impl<R> RunJobsRun<R> {
         jobs: &mut impl Iterator<Item = Job<R>>,
         on_error: OnError,
         left: &mut LeftItems,
+        hook: Option<&mut StartHook<'_>>,
     ) {
         if !self.may_take() {
             return;
@@ -319,7 +357,7 @@ impl<R> RunJobsRun<R> {
         let job = if is_needed { jobs.next() } else { None };
         left.is_source_over |= is_needed && job.is_none();
         match job {
-            Some(job) => self.submit(job),
+            Some(job) => self.submit(job, hook),
             None => {
                 self.ended = true;
                 self.submitter.close();
@@ -327,7 +365,17 @@ impl<R> RunJobsRun<R> {
         }
     }
 
-    fn submit(&mut self, job: Job<R>) {
+    /// Hands in one job, where its start hook lets it pass.
+    fn submit(&mut self, job: Job<R>, hook: Option<&mut StartHook<'_>>) {
+        if let (Some(gate), Some(hook)) = (&mut self.gate, hook) {
+            let begins = JobRef::unstarted(self.taken, &job.request);
+            let answer = call_hook(Some(&self.run), || hook(&begins));
+            if !gate.may_begin(begins, answer) {
+                self.taken += 1;
+                (self.stopped, self.ended) = (true, true);
+                return self.submitter.close();
+            }
+        }
         self.decoders.insert(self.taken, job.decode);
         self.taken += 1;
         self.submitter.submit(job.request);

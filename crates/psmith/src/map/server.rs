@@ -357,7 +357,7 @@ where
                     }
                     continue;
                 }
-                RunEvent::Results(_) => continue,
+                RunEvent::SlotFreed | RunEvent::Results(_) => continue,
             };
             {
                 let mut gate = stop.lock();

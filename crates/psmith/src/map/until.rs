@@ -76,6 +76,7 @@ where
 impl<I, F, R, B, C> Reduce<'_, I, F, Flow<R, B>, C>
 where
     I: Iterator,
+    I::Item: 'static,
     F: JobFunction<Input = I::Item, Value = Flow<R, B>>,
     C: Codec<I::Item> + Codec<Flow<R, B>> + 'static,
 {

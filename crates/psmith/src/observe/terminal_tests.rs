@@ -45,7 +45,7 @@ fn at(seconds: u64) -> Time {
 
 fn job(index: u64, slot: u32) -> JobRef {
     let label = (index != 3).then(|| format!("scan-{index:03}.tif"));
-    JobRef { index, label, slot, pid: 1000 + u32::try_from(index).unwrap(), name: None }
+    JobRef { index, label, slot, pid: 1000 + u32::try_from(index).unwrap(), name: None, input: None }
 }
 
 /// Applies the record up to this second.

@@ -79,6 +79,7 @@ impl Drop for EndOnDrop<'_> {
                     slot: 0,
                     pid: 0,
                     name: None,
+                    input: None,
                 });
             }
             let calls = completion.fill(Err(failure));
@@ -112,7 +113,7 @@ impl PoolShared {
                     sink.undecoded.push((job.index, reason));
                 }
             }
-            RunEvent::Results(_) => {}
+            RunEvent::SlotFreed | RunEvent::Results(_) => {}
         }
     }
 

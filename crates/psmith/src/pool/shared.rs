@@ -103,8 +103,7 @@ impl PoolState {
         self.report.jobs += 1;
         self.report.failed += 1;
         if self.closed {
-            let label = request.label.clone();
-            self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
+            self.left.push(JobRef::unstarted(index, request));
         }
         if let Some(completion) = self.completions.remove(index) {
             let mut failure = Failure::new(Cause::Cancelled, index);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use psmith_core::JobPolicy;
 use psmith_core::outcome::Cause;
 
-use crate::job::failure::Failure;
+use crate::job::failure::{Failure, KeptInput};
 use crate::job::job::{Callee, JobRef, Request};
 use crate::run::input_buffer::InputBuffer;
 use psmith_engine::function::packed::input_at;
@@ -104,15 +104,24 @@ impl ResultBlock {
         Some((self.job.index + self.taken as u64 - 1, from..end))
     }
 
+    /// The job with this index, and its input.
+    pub(crate) fn job_ref(&self, index: u64) -> JobRef {
+        JobRef { index, input: self.kept_input(index), ..self.job.clone() }
+    }
+
+    fn kept_input(&self, index: u64) -> Option<KeptInput> {
+        let place = index.checked_sub(self.block.index).and_then(|place| usize::try_from(place).ok())?;
+        let request = (place < self.block.len())
+            .then(|| Request::of_encoded(self.block.callee(), self.block.input(place)))?;
+        request.kept_input()
+    }
+
     /// The failure of the job with this index, whose value turned out to be none.
     pub(crate) fn failure(&self, index: u64, cause: Cause) -> Failure {
         let mut failure = Failure::new(cause, index);
         failure.attempts = 1;
         failure.pid = self.job.pid;
-        let place = index.checked_sub(self.block.index).and_then(|place| usize::try_from(place).ok());
-        failure.input = place
-            .filter(|place| *place < self.block.len())
-            .and_then(|place| Request::of_encoded(self.block.callee(), self.block.input(place)).kept_input());
+        failure.input = self.kept_input(index);
         failure
     }
 }

@@ -157,6 +157,11 @@ impl Run {
         self.shared.order(command);
     }
 
+    /// Ends the run early.
+    pub(crate) fn end(&self, how: EngineCommand) {
+        self.shared.end(how);
+    }
+
     /// Returns whether the run was ended early: then it needs no more jobs.
     pub(crate) fn is_ended(&self) -> bool {
         self.shared.is_ended()

@@ -18,6 +18,8 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 pub(crate) enum RunEvent {
     /// The process of a job's first attempt exists.
     Started(JobRef),
+    /// A job has ended: its slot is free. Its outcome comes in its turn.
+    SlotFreed,
     /// A job reports its progress: how much is done, of how much.
     Progress(JobRef, u64, u64),
     /// A job's message, encoded by the default codec, from this offset on.
@@ -40,6 +42,7 @@ impl RunEvent {
             RunEvent::Started(job) | RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
                 (job.index, 0)
             }
+            RunEvent::SlotFreed => (0, 0),
             RunEvent::Done(finished) => (finished.job.index, 1),
             RunEvent::Results(results) => (results.job.index, results.ends.len() as u64),
         }
@@ -71,7 +74,7 @@ impl Finished {
     /// Makes the end of a job that was never begun, because the run was over.
     pub(super) fn unstarted(index: u64, request: Request, first: First) -> Finished {
         let index = request.index.unwrap_or(index);
-        let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
+        let job = JobRef::unstarted(index, &request);
         let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
         let outcome =
             Outcome { verdict, attempts: 0, tries: 0, last: None, quarantined: false, earlier: Vec::new() };
@@ -94,6 +97,8 @@ impl Finished {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wants {
     pub(crate) starts: bool,
+    /// Slots that become free, before the outcome's turn.
+    pub(crate) slots: bool,
     pub(crate) progress: bool,
     pub(crate) messages: bool,
     /// Short jobs come as blocks, and their values go as blocks.

@@ -157,6 +157,7 @@ impl SingleUseJob {
             slot: self.slot.0,
             pid: self.pid,
             name: self.name.clone(),
+            input: self.request.kept_input(),
         }
     }
 }
@@ -352,6 +353,9 @@ impl Handler for SingleUseDriver {
                 let refused = ending.job.request.refused.as_ref();
                 self.shared
                     .show(|| ObserverEvent::Ended(FinishedJob { job: &job, outcome, refused, output }));
+                if self.wants.slots {
+                    self.shared.send_event(RunEvent::SlotFreed);
+                }
             }
             EngineEvent::Notice(Notice::Retry { attempt, .. }, Some(job)) => {
                 self.live.break_off(attempt.job, tag_of(&job.job_ref()));

@@ -50,7 +50,7 @@ impl StartOrder {
                 let started = RunEvent::Started(job.clone());
                 std::iter::once(started).chain(early).chain([event]).collect()
             }
-            RunEvent::Results(_) => vec![event],
+            RunEvent::SlotFreed | RunEvent::Results(_) => vec![event],
         }
     }
 }
@@ -61,7 +61,7 @@ mod tests {
     use crate::job::job::JobRef;
 
     fn job(index: u64) -> JobRef {
-        JobRef { index, label: None, slot: 0, pid: 7, name: None }
+        JobRef { index, label: None, slot: 0, pid: 7, name: None, input: None }
     }
 
     /// Admits an event; returns the events that come out, each as a short text.
@@ -70,7 +70,7 @@ mod tests {
             RunEvent::Started(job) => format!("{} began", job.index),
             RunEvent::Progress(job, done, _) => format!("{} at {done}", job.index),
             RunEvent::Message(job, ..) => format!("{} says", job.index),
-            RunEvent::Done(_) | RunEvent::Results(_) => "done".to_owned(),
+            RunEvent::SlotFreed | RunEvent::Done(_) | RunEvent::Results(_) => "done".to_owned(),
         };
         order.admit(event).into_iter().map(word).collect()
     }

@@ -109,6 +109,7 @@ impl std::error::Error for StackError {}
 ///
 /// #[inline(never)]
 /// fn wait_for_ever() {
+///     psmith::cx().unwrap().send(&std::process::id()).unwrap();
 ///     loop {
 ///         std::thread::park();
 ///     }
@@ -125,8 +126,8 @@ impl std::error::Error for StackError {}
 ///         rustix::process::Signal::KILL,
 ///     )
 /// });
-/// let stuck = psmith::map([()], |()| wait_for_ever()).on_start(move |job| {
-///     started.send(job.pid()).unwrap();
+/// let stuck = psmith::map([()], |()| wait_for_ever()).on_message(move |_, pid: u32| {
+///     started.send(pid).unwrap();
 /// });
 /// assert!(stuck.into_iter().last().unwrap().is_err());
 /// sampler.join().unwrap().unwrap();

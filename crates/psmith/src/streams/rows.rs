@@ -207,7 +207,9 @@ impl WorkerRows {
                 }
                 false
             }
-            RunEvent::Started(_) | RunEvent::Progress(..) | RunEvent::Results(_) => false,
+            RunEvent::Started(_) | RunEvent::SlotFreed | RunEvent::Progress(..) | RunEvent::Results(_) => {
+                false
+            }
         }
     }
 

@@ -388,7 +388,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Iterator for Workers<T> {
                         return Some((id, Err(failure)));
                     }
                 }
-                Ok(Some(RunEvent::Started(_) | RunEvent::Progress(..) | RunEvent::Results(_))) => {}
+                Ok(Some(
+                    RunEvent::Started(_)
+                    | RunEvent::SlotFreed
+                    | RunEvent::Progress(..)
+                    | RunEvent::Results(_),
+                )) => {}
             }
         }
     }

@@ -188,7 +188,7 @@ impl ReusedDriver {
         };
         let values = reused.take_values();
         debug_assert_eq!(values.ends.len() as u64, jobs.end - jobs.start, "each has its result");
-        let job = reused.job_ref(jobs.start);
+        let job = reused.job_ref(jobs.start, None);
         let results = ResultBlock { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
         self.send_event(RunEvent::Results(Box::new(results)));
     }

@@ -245,6 +245,7 @@ impl ReusedJob {
             slot: self.slot.0,
             pid: self.pid,
             name: self.name.clone(),
+            input: self.request.kept_input(),
         }
     }
 
@@ -269,6 +270,7 @@ struct ReusedSource<'d> {
     pool: &'d WorkerPool,
     jobs: &'d mut Table<JobId, ReusedJob>,
     workers: &'d mut Table<WorkerKey, ReusedWorker>,
+    inputs: &'d InputsInHand,
 }
 
 impl JobSource for ReusedSource<'_> {
@@ -277,7 +279,10 @@ impl JobSource for ReusedSource<'_> {
         let index = number.checked_sub(1).filter(|index| jobs.contains(index))?;
         match (self.jobs.get(attempt.job), self.workers.get(self.worker)) {
             (Some(job), _) => Some(job.job_ref()),
-            (None, Some(reused)) => Some(reused.job_ref(index)),
+            (None, Some(reused)) => {
+                let block = self.inputs.get(&(index..index + 1));
+                Some(reused.job_ref(index, block.and_then(|block| block.first().kept_input())))
+            }
             (None, None) => None,
         }
     }
@@ -369,8 +374,13 @@ impl Handler for ReusedDriver {
         let id = at.attempt.job;
         let worker = worker_of(id);
         self.on_activity(worker);
-        let mut source =
-            ReusedSource { worker, pool: &self.pool, jobs: &mut self.jobs, workers: &mut self.workers };
+        let mut source = ReusedSource {
+            worker,
+            pool: &self.pool,
+            jobs: &mut self.jobs,
+            workers: &mut self.workers,
+            inputs: &self.inputs,
+        };
         let mut messages = JobMessages {
             shared: &self.shared,
             wants: self.wants,

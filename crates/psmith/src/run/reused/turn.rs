@@ -289,6 +289,9 @@ impl ReusedDriver {
         let ended = || FinishedJob { job: &job_ref, outcome: &outcome, refused, output: &job.output };
         self.shared.show(|| ObserverEvent::Ended(ended()));
         job.outcome = Some(outcome);
+        if self.wants.slots {
+            self.shared.send_event(RunEvent::SlotFreed);
+        }
     }
 
     fn deliver_job(&mut self, id: JobId, jobs: &Range<u64>) {
@@ -312,8 +315,9 @@ impl ReusedDriver {
         let Some(outcome) = self.outcomes.remove(id) else { return };
         for index in jobs.clone() {
             let Some(block) = self.inputs.take(&(index..index + 1)) else { continue };
-            let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
-            let finished = Finished::new(job, block.first(), (*outcome).clone());
+            let request = block.first();
+            let job = JobRef::unstarted(index, &request);
+            let finished = Finished::new(job, request, (*outcome).clone());
             self.send_event(RunEvent::Done(Box::new(finished)));
         }
     }

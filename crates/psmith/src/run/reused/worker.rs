@@ -9,6 +9,7 @@ use psmith_core::outcome::Usage;
 use psmith_core::worker_pool::BatchProgress;
 use psmith_sys::shared::SharedMapping;
 
+use crate::job::failure::KeptInput;
 use crate::job::job::JobRef;
 use psmith_engine::channel::messages::CallUsage;
 use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
@@ -54,8 +55,8 @@ impl ReusedWorker {
     }
 
     /// Reference to one of several short jobs that it has.
-    pub(crate) fn job_ref(&self, index: u64) -> JobRef {
-        JobRef { index, label: None, slot: self.slot, pid: self.pid, name: self.name.clone() }
+    pub(crate) fn job_ref(&self, index: u64, input: Option<KeptInput>) -> JobRef {
+        JobRef { index, label: None, slot: self.slot, pid: self.pid, name: self.name.clone(), input }
     }
 
     /// Prepares the shared memory for a batch of this many jobs.
