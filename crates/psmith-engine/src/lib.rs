@@ -10,6 +10,7 @@
 //! - [`entry`]: the entry point at which a program becomes a warden or a worker instead of itself
 //! - [`facilities`]: the facilities that this machine offers
 //! - [`lines`]: output of several jobs as whole lines
+//! - [`refused`](mod@refused): errors that name the call
 //! - [`scratch`]: a directory for each attempt; `descendants`: the processes that descend from a job
 
 pub mod channel;
@@ -23,6 +24,7 @@ pub mod facilities;
 pub mod function;
 pub mod limits;
 pub mod lines;
+pub mod refused;
 pub mod scratch;
 mod warden;
 pub mod worker;

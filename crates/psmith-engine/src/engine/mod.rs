@@ -68,13 +68,14 @@ use psmith_sys::rlimit::{Resource, Rlimit};
 use psmith_sys::terminal::TerminalModes;
 
 use crate::containment::{Containment, TreeLimits};
+pub use crate::refused::refused;
 use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::NONCE_VARIABLE;
 use attempts::Attempts;
 use cgroup_slots::CgroupSlots;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
-pub use error::{EngineError, refused};
+pub use error::EngineError;
 use handler::{AttemptOutput, EngineCommand, Handler, Pull, Streams};
 use output::OutputStore;
 use run_state::RunState;

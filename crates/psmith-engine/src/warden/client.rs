@@ -15,7 +15,7 @@ use psmith_sys::{executable, pidfd, socket};
 use serde::Serialize;
 
 use crate::descendants;
-use crate::engine::refused;
+use crate::refused::refused;
 use crate::warden::MARKER;
 use crate::warden::image::WardenImage;
 use crate::warden::link::{Link, ReceivedPacket};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use psmith_sys::executable::{self, ImagePlace};
 use psmith_sys::probe;
 
-use crate::engine::refused;
+use crate::refused::refused;
 
 /// The program image of this very process, even if its file was replaced or removed.
 const OWN: &str = "/proc/self/exe";

@@ -39,7 +39,7 @@ use psmith_sys::spawn::ChildStep;
 use psmith_sys::{cgroup, executable, pidfd, proc_tree, rlimit, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
-use crate::engine::refused;
+use crate::refused::refused;
 use crate::{descendants, scratch};
 use link::{Link, Packet, ReceivedPacket};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};

@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::descendants;
-use crate::engine::refused;
+use crate::refused::refused;
 use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Orphans;
