@@ -34,8 +34,11 @@ fn double(n: u32) -> u32 {
 }
 
 fn refused() {
-    show("map", psmith::map([1], double).next().unwrap());
-    show("map per job", psmith::map([1], double).isolation(psmith::Isolation::PerJob).next().unwrap());
+    show("map", psmith::map([1], double).into_iter().next().unwrap());
+    show(
+        "map per job",
+        psmith::map([1], double).isolation(psmith::Isolation::PerJob).into_iter().next().unwrap(),
+    );
     show("each", psmith::each([1], |_: u32| ()).run());
     show("pool", Pool::builder().build());
     show("scheduler", Scheduler::new().schedule(Job::new(double, 1)));
@@ -43,7 +46,7 @@ fn refused() {
     show("supervisor", Supervisor::new(1, |_: u32| ()).start());
     show("server", Server::new(|| Some(Job::new(double, 1))).run());
     show("workers", psmith::run_workers(1, |_: WorkerCx<u32>| ()).next().unwrap().1);
-    show("jobs", psmith::run_jobs([Job::new(double, 1)]).next().unwrap());
+    show("jobs", psmith::run_jobs([Job::new(double, 1)]).into_iter().next().unwrap());
 }
 
 fn commands_alone() {
@@ -55,8 +58,11 @@ fn commands_alone() {
     assert_eq!(scheduler.schedule(echo()).unwrap().wait().unwrap(), b"said\n");
     show("scheduler", scheduler.schedule(Job::new(double, 1)).unwrap().wait());
     scheduler.drain();
-    assert_eq!(psmith::run_jobs([echo()]).next().unwrap().unwrap(), b"said\n");
-    show("map", psmith::map([1], double).next().unwrap());
-    show("map per job", psmith::map([1], double).isolation(psmith::Isolation::PerJob).next().unwrap());
+    assert_eq!(psmith::run_jobs([echo()]).into_iter().next().unwrap().unwrap(), b"said\n");
+    show("map", psmith::map([1], double).into_iter().next().unwrap());
+    show(
+        "map per job",
+        psmith::map([1], double).isolation(psmith::Isolation::PerJob).into_iter().next().unwrap(),
+    );
     show("workers", psmith::run_workers(1, |_: WorkerCx<u32>| ()).next().unwrap().1);
 }
