@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_psmith_global_optspecs
-    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= link no-link shuf= no-shuf require-input no-require-input stdin= pipe no-pipe pipe-part no-pipe-part block= recend= recstart= remove-rec-sep no-remove-rec-sep L/max-lines= round-robin no-round-robin cat no-cat tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= process-slot-var= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help generate= V/version will-cite no-notice gnu plus noswap silent compress q/quote
+    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= link no-link shuf= no-shuf require-input no-require-input stdin= pipe no-pipe pipe-part no-pipe-part block= recend= recstart= remove-rec-sep no-remove-rec-sep L/max-lines= round-robin no-round-robin cat no-cat tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= process-slot-var= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help opts no-opts generate= V/version will-cite no-notice gnu plus noswap silent compress q/quote
 end
 
 function __fish_psmith_needs_command
@@ -64,7 +64,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l flaky -d 'What a success 
 complete -c psmith -n "__fish_psmith_needs_command" -l halt -d 'Stop early: soon or now, then fail=, success= or done= with N or N%' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l exit -d 'What the exit code tells: count (default), class, first, any-zero' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l term-seq -d 'How an attempt is ended [default: TERM,2000,KILL,25]' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l leak -d 'Processes that outlive their job: kill (default), fail, wait; allow: they end with psmith' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l leak -d 'Processes that outlive their job: kill (default), fail, wait, allow' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l window -d 'With -k: hold starts when N jobs wait for their turn [default: 256 or 16 x slots]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l show -d 'Whose output is passed on [default: all]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l tagstring -d 'Begin each line with T and a TAB (replacement strings allowed)' -r
@@ -129,6 +129,8 @@ complete -c psmith -n "__fish_psmith_needs_command" -l resume-failed -d 'With --
 complete -c psmith -n "__fish_psmith_needs_command" -l no-resume-failed
 complete -c psmith -n "__fish_psmith_needs_command" -s h -d 'Short help'
 complete -c psmith -n "__fish_psmith_needs_command" -l help -d 'This help, with replacement strings and more'
+complete -c psmith -n "__fish_psmith_needs_command" -l opts -d 'Take the options in PSMITH_OPTS first, as if typed before all others (default); --no-opts leaves them out'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-opts
 complete -c psmith -n "__fish_psmith_needs_command" -s V -l version -d 'The version'
 complete -c psmith -n "__fish_psmith_needs_command" -l will-cite
 complete -c psmith -n "__fish_psmith_needs_command" -l no-notice
