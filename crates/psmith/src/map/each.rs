@@ -69,7 +69,7 @@ where
 /// # psmith::init();
 /// let allowed = vec![1_u32, 2, 3];
 /// let check = |allowed: &Vec<u32>, n: u32| assert!(allowed.contains(&n));
-/// assert_eq!(psmith::each_with(&allowed, [1, 3], check).run().unwrap(), 2);
+/// assert_eq!(psmith::each_with(&allowed, [1, 3], check).run().unwrap().jobs, 2);
 /// ```
 pub fn each_with<'h, X, I>(
     shared: &X,
@@ -222,7 +222,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     /// # psmith::init();
     /// let mut back = Vec::new();
     /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(()) };
-    /// let failure = psmith::each(0..9, fail).workers(1).on_left(|n| back.push(n)).run().unwrap_err();
+    /// let failure = psmith::try_each(0..9, fail).workers(1).on_left(|n| back.push(n)).run().unwrap_err();
     /// assert_eq!((failure.index, back.first()), (0, Some(&1)));
     /// ```
     pub fn on_left(self, hook: impl FnMut(I::Item) + Send + 'h) -> Self

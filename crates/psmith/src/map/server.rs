@@ -172,7 +172,7 @@ where
     /// use psmith::{Job, OnError, Server};
     /// let mut numbers = 0..100;
     /// let fail = |n: u32| if n == 1 { Err("one") } else { Ok(n) };
-    /// let server = Server::new(move || numbers.next().map(|n| Job::new(fail, n).label(n.to_string())));
+    /// let server = Server::new(move || numbers.next().map(|n| Job::fallible(fail, n).label(n.to_string())));
     /// let mut back = Vec::new();
     /// let server = server.workers(1).on_error(OnError::Stop).on_left(|job| back.push(job.to_string()));
     /// let summary = server.run().unwrap();
@@ -210,7 +210,7 @@ where
     /// # // proves: messages-both-ways
     /// use psmith::{Job, Server};
     /// let say = |n: u32| psmith::cx().unwrap().send(&(n + 1)).unwrap();
-    /// let mut jobs = (1..=3).map(|n| Job::new(say, n));
+    /// let mut jobs = (1..=3).map(move |n| Job::new(say, n));
     /// let mut sum = 0;
     /// Server::new(move || jobs.next()).on_message(|_, n: u32| sum += n).run().unwrap();
     /// assert_eq!(sum, 9);

@@ -33,19 +33,23 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + Send + 'h>;
 /// ```
 /// # psmith::init();
 /// # // proves: manager-by-caller
-/// use psmith::{Job, ProcessManager};
+/// use psmith::{Failure, Job, ProcessManager};
+/// use std::sync::atomic::Ordering;
 /// use std::time::Duration;
 ///
-/// let sum = std::cell::Cell::new(0);
+/// let sum = std::sync::atomic::AtomicU32::new(0);
 /// let mut manager = ProcessManager::new().unwrap();
 /// for n in 1..=3 {
-///     manager.create_process(Job::new(|n: u32| n * 10, n), |_, result| sum.set(sum.get() + result.unwrap())).unwrap();
+///     let add = |_, result: Result<u32, Failure>| {
+///         sum.fetch_add(result.unwrap(), Ordering::Relaxed);
+///     };
+///     manager.create_process(Job::new(|n: u32| n * 10, n), add).unwrap();
 /// }
 /// assert_eq!(manager.process_count(), 3);
 /// while manager.process_count() > 0 {
 ///     manager.step(Duration::from_secs(60));
 /// }
-/// assert_eq!(sum.get(), 60);
+/// assert_eq!(sum.load(Ordering::Relaxed), 60);
 /// ```
 pub struct ProcessManager<'h, R> {
     pool: Pool,
