@@ -42,7 +42,7 @@ fn blocks_are_those_of_gnu_parallel() {
 fn parts_of_a_file_are_those_of_gnu_parallel() {
     need!("CLI --pipe", Need::Program("parallel"));
     let scene = scene!();
-    scene.write("file", &numbers(5000));
+    scene.write("file", numbers(5000));
     for options in [
         &["-k", "--pipe-part", "-a", "file", "--block", "3k"][..],
         &["-k", "--pipe-part", "-a", "file", "--block", "-2", "-j3"],
@@ -86,7 +86,7 @@ fn nothing_is_lost_whatever_the_size_of_records_and_blocks() {
 #[test]
 fn a_block_is_there_again_for_a_second_try() {
     let scene = scene!();
-    scene.write("file", &numbers(1000));
+    scene.write("file", numbers(1000));
     // Each job reads a part of its block, and fails the first time.
     let script = "head -c 10 > /dev/null; [ $PSMITH_ATTEMPT = 2 ] && cksum";
     let second = "head -c 10 > /dev/null; cksum";
@@ -167,7 +167,7 @@ fn inputs_on_stdin_are_no_arguments() {
 #[test]
 fn few_blocks_are_read_ahead() {
     let scene = scene!();
-    scene.write("file", &"0123456789abcde\n".repeat(64 * 1024));
+    scene.write("file", "0123456789abcde\n".repeat(64 * 1024));
     // The offset of the input, which psmith shares, tells how far it has read when the first job ends.
     let script =
         "exec 3< file; psmith --pipe --block 16K -j1 -k sed -n 's/^pos:[^0-9]*//p' /proc/$$/fdinfo/3 <&3";

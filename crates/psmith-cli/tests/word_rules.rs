@@ -137,7 +137,7 @@ fn every_word_but_five_is_the_program_of_that_name() {
         std::fs::write(&file, format!("#!/bin/sh\necho {name}: \"$@\"\n")).expect("a file");
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
         let ended = scene.psmith([name, ":::", "x"]).env("PATH", &path).run();
-        ended.assert_code(0).assert_out(&format!("{name}: x\n"));
+        ended.assert_code(0).assert_out(format!("{name}: x\n"));
     }
     for name in ["queue", "work", "doctor", "help"] {
         refused(

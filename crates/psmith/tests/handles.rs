@@ -46,7 +46,7 @@ fn a_function_given_to_a_handle_is_called_once_with_each_kind_of_outcome() {
     let give = |handle: &JobHandle<u32>, name: &'static str| {
         let sender = sender.clone();
         handle.on_done(move |outcome| {
-            sender.send((name, outcome.map_err(|failure| failure.into_cause()))).unwrap()
+            sender.send((name, outcome.map_err(|failure| failure.into_cause()))).unwrap();
         });
     };
     let mut gate = Gate::closed();
@@ -76,7 +76,7 @@ fn a_function_given_to_a_handle_is_called_once_with_each_kind_of_outcome() {
         .submit(Job::<u32>::new(
             |_: ()| -> u32 {
                 loop {
-                    std::thread::park()
+                    std::thread::park();
                 }
             },
             (),
@@ -164,7 +164,7 @@ fn a_pool_maps_items_in_order_beside_its_other_jobs_and_takes_no_more_than_its_w
         // What the iterator had under way is over, or this would wait for the endless ones.
         let endless = |_: u32| -> () {
             loop {
-                std::thread::park()
+                std::thread::park();
             }
         };
         let mut endless = pool.map(0.., endless);

@@ -104,7 +104,7 @@ fn lines_come_while_jobs_run_each_with_its_jobs_name_and_all_before_its_outcome(
     let mut lines = lines_of(&mut host).filter(|line| line.contains(": ") || line.ends_with(" ended"));
     let mut next = |count: usize| {
         let mut lines: Vec<String> = lines.by_ref().take(count).collect();
-        lines[..count - usize::from(count % 2)].sort();
+        lines[..count - (count % 2)].sort();
         lines
     };
     // These come while the jobs that wrote them wait at the gate.

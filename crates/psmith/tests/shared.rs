@@ -138,7 +138,7 @@ fn every_face_gives_its_jobs_a_value_to_share() {
     let serve = |_: u32, place: std::path::PathBuf| {
         std::fs::write(&place, word().unwrap_or_default()).unwrap();
         loop {
-            std::thread::park()
+            std::thread::park();
         }
     };
     let mut supervisor = Supervisor::with_input(1, place.clone(), serve).options(options);

@@ -75,7 +75,7 @@ fn what_nothing_is_known_of_is_told_as_unknown() {
         psmith::run_jobs([Job::command("no-such-program").job()]).into_iter().next().unwrap().unwrap_err();
     assert_eq!(failure.usage, None);
     // Of short jobs that go together only the first is known.
-    let fail = |n: u32| if n % 2 == 0 { Ok(n) } else { Err("odd") };
+    let fail = |n: u32| if n.is_multiple_of(2) { Ok(n) } else { Err("odd") };
     let failed = psmith::try_map(0..400, fail).workers(1).into_iter().filter_map(Result::err);
     let usages: Vec<_> = failed.map(|failure| failure.usage).collect();
     assert_eq!(usages.len(), 200);

@@ -35,7 +35,7 @@ fn values_of_types_that_psmith_does_not_know_come_back_as_they_are() {
 fn a_result_is_a_value_to_map_and_the_end_of_its_job_to_try_map() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let half = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) };
+    let half = |n: u32| if n.is_multiple_of(2) { Ok(n / 2) } else { Err(format!("{n} is odd")) };
     for isolation in BOTH {
         let values = psmith::map([4, 5], half).isolation(isolation).retry(Retry::tries(3));
         let values: Vec<Result<u32, String>> = values.map(Result::unwrap).collect();

@@ -49,6 +49,9 @@ enum State {
     Rest,
 }
 
+/// The header, and the bytes of a block.
+type HeadAndBlock<'b> = (&'b [u8], Cow<'b, [u8]>);
+
 impl<R: Read> BlockReader<R> {
     /// Cuts `from`, called `name` in messages, into blocks of about so many bytes.
     pub(super) fn new(from: R, name: String, cut: RecordCut, block: u64, header: bool) -> BlockReader<R> {
@@ -68,7 +71,7 @@ impl<R: Read> BlockReader<R> {
     }
 
     /// Reads the next block, the header before it; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(&[u8], Cow<'_, [u8]>)>, InputError> {
+    pub(super) fn next(&mut self) -> Result<Option<HeadAndBlock<'_>>, InputError> {
         if self.header == Header::Wanted {
             self.read_header()?;
         }

@@ -26,6 +26,10 @@ use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 /// let some = psmith::map_until([2, 3], halve).run().unwrap();
 /// assert_eq!(some, ControlFlow::Break("3 is odd".to_owned()));
 /// ```
+#[expect(
+    clippy::type_complexity,
+    reason = "nobody writes what comes back, and an alias would hide what it is"
+)]
 pub fn map_until<'h, I, R, B>(
     items: I,
     f: fn(I::Item) -> Flow<R, B>,

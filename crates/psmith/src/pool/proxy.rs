@@ -99,7 +99,6 @@ impl<'s, T> Proxy<'s, T> {
     ///
     /// # Errors
     /// The job, if the scheduler takes none just now.
-    #[expect(clippy::type_complexity, reason = "what comes back is named by the method alone")]
     pub fn call<M, A, K>(
         &self,
         method: M,

@@ -91,7 +91,8 @@ impl LiveOutput {
             return None;
         }
         for (stream, spool) in [(1, &mut output.stdout), (2, &mut output.stderr)] {
-            if !spool.is_empty() && !(stream == 1 && is_value) {
+            let stays = stream == 1 && is_value;
+            if !spool.is_empty() && !stays {
                 let spool = std::mem::take(spool);
                 self.add(LiveWork::Rest(job, stream, spool, Arc::clone(&tag)), 0);
             }
