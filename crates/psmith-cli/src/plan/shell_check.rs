@@ -106,7 +106,7 @@ impl<'s> Words<'s> {
             match script[at] {
                 b' ' | b'\t' => at += 1,
                 b'\n' | b';' | b'&' | b'|' | b'(' | b'{' | b'}' | b')' | b'!' => {
-                    (at, begins) = (at + 1, true)
+                    (at, begins) = (at + 1, true);
                 }
                 b'#' => at += script[at..].iter().take_while(|b| **b != b'\n').count(),
                 _ => {

@@ -94,10 +94,6 @@ where
 /// let check = |allowed: &Vec<u32>, n: u32| if allowed.contains(&n) { Ok(()) } else { Err("not allowed") };
 /// assert!(psmith::try_each_with(&allowed, [1, 7], check).run().is_err());
 /// ```
-#[expect(
-    clippy::type_complexity,
-    reason = "nobody writes what comes back, and an alias would hide what it is"
-)]
 pub fn try_each_with<'h, X, I, E>(
     shared: &X,
     items: I,

@@ -156,10 +156,6 @@ where
 /// assert_eq!(*ends[0].as_ref().unwrap(), 1);
 /// assert!(ends[1].as_ref().unwrap_err().to_string().contains("unknown"));
 /// ```
-#[expect(
-    clippy::type_complexity,
-    reason = "nobody writes what comes back, and an alias would hide what it is"
-)]
 pub fn try_map_with<'h, X, I, R, E>(
     shared: &X,
     items: I,

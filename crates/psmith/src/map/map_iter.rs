@@ -277,7 +277,6 @@ where
     }
 
     /// Handles one event; an end becomes an outcome. An error is a hook's.
-    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn on_event(
         &mut self,
         event: RunEvent,
@@ -337,7 +336,6 @@ where
     }
 
     /// Returns the next of the values that arrived together; `None` if there is none.
-    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
         let MapStage::Running(running) = &mut self.stage else { return None };
         let results = running.results.as_mut()?;

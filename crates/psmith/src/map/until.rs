@@ -26,10 +26,6 @@ use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 /// let some = psmith::map_until([2, 3], halve).run().unwrap();
 /// assert_eq!(some, ControlFlow::Break("3 is odd".to_owned()));
 /// ```
-#[expect(
-    clippy::type_complexity,
-    reason = "nobody writes what comes back, and an alias would hide what it is"
-)]
 pub fn map_until<'h, I, R, B>(
     items: I,
     f: fn(I::Item) -> Flow<R, B>,
@@ -61,7 +57,6 @@ where
 /// assert_eq!(found, ControlFlow::Break("7".to_owned()));
 /// assert!(psmith::try_map_until(["six".to_owned()], find).run().is_err());
 /// ```
-#[expect(clippy::type_complexity, reason = "the whole type says what the run gives")]
 pub fn try_map_until<'h, I, R, B, E>(
     items: I,
     f: fn(I::Item) -> Result<Flow<R, B>, E>,

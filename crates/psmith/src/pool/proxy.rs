@@ -186,11 +186,9 @@ macro_rules! calls {
 }
 
 /// A call of a method for its value.
-#[expect(clippy::type_complexity, reason = "its parameters say which method it is")]
 struct MethodCall<M, T, A, K>(M, PhantomData<fn() -> (T, A, K)>);
 
 /// A call of a method that may fail.
-#[expect(clippy::type_complexity, reason = "its parameters say which method it is")]
 struct TryMethodCall<M, T, A, K, R, E>(M, PhantomData<fn() -> (T, A, K, R, E)>);
 
 impl<M: Method<T, A, K>, T, A, K> MethodCall<M, T, A, K> {
