@@ -435,7 +435,7 @@ fn where_nobody_receives_a_message_is_refused_on_every_face_and_a_pools_hook_rec
     assert_eq!(ends.map(Result::unwrap).collect::<Vec<_>>(), [(3, None), (4, None)]);
     assert_eq!((sum, last), (3 + 6, 4));
 
-    let ended = |results: Vec<(u64, Option<String>)>| assert_eq!(results, [nobody.clone()]);
+    let ended = |results: Vec<(u64, Option<String>)>| assert_eq!(results, std::slice::from_ref(&nobody));
     let mut results = Vec::new();
     let mut jobs = [Job::new(send_until_refused, 5000)].into_iter();
     psmith::Server::new(move || jobs.next()).consumer(|_, end| results.push(end.unwrap())).run().unwrap();
