@@ -344,6 +344,7 @@ fn a_panic_s_message_of_several_lines_stands_above_the_rows() {
         std::thread::spawn(|| panic!("one\ntwo\nthree")).join().unwrap_err();
         std::io::stdin().read_line(&mut String::new()).unwrap();
         board.shutdown();
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let (mut terminal, slave) = Terminal::new(100, 30);

@@ -4,9 +4,21 @@ use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
+use crate::TableKey;
+
 /// A unit of work, numbered from 1 in submission order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+impl TableKey for JobId {
+    fn from_number(number: u64) -> JobId {
+        JobId(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// An execution of a job. Attempts of a job are numbered from 1.
 ///

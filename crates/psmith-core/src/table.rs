@@ -12,9 +12,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::JobId;
-use crate::worker_pool::WorkerKey;
-
 /// The number of keys of a page.
 const PAGE_KEYS: u64 = 64;
 
@@ -35,23 +32,6 @@ impl TableKey for u64 {
         self
     }
 }
-
-/// Makes types that hold a `u64` and nothing else keys of a [`Table`].
-macro_rules! table_key {
-    ($($key:ident),+) => { $(
-        impl TableKey for $key {
-            fn from_number(number: u64) -> $key {
-                $key(number)
-            }
-
-            fn number(self) -> u64 {
-                self.0
-            }
-        }
-    )+ };
-}
-
-table_key!(JobId, WorkerKey);
 
 /// A table by number, in the order of the numbers.
 pub struct Table<K, T> {

@@ -44,6 +44,20 @@ fn peak_kib() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// Returns the seconds for a value of this kind and so many bytes there and back.
+fn there_and_back(kind: &str, length: usize) -> f64 {
+    let bytes = || (0..length).map(|n| (n * 7) as u8).collect::<Vec<u8>>();
+    match kind {
+        "raw" => seconds(|it| Job::by_codec::<psmith::codec::Raw, _>(|it| it, it), bytes(), vec![7]),
+        "bytes" => seconds(|it| Job::new(|it| it, it), bytes(), vec![7]),
+        "floats" => {
+            let floats = (0..length / 4).map(|n| n as f32 * 0.7).collect::<Vec<f32>>();
+            seconds(|it| Job::new(|it| it, it), floats, vec![7.0])
+        }
+        _ => seconds(|it| Job::new(|it: String| it, it), "some text ".repeat(length / 10), "some".into()),
+    }
+}
+
 fn main() {
     psmith::init();
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -88,22 +102,7 @@ fn main() {
             );
         }
         "raw" | "bytes" | "floats" | "text" => {
-            let length = usize::try_from(count).unwrap();
-            let bytes = || (0..length).map(|n| (n * 7) as u8).collect::<Vec<u8>>();
-            let seconds = match words[0].as_str() {
-                "raw" => seconds(|it| Job::by_codec::<psmith::codec::Raw, _>(|it| it, it), bytes(), vec![7]),
-                "bytes" => seconds(|it| Job::new(|it| it, it), bytes(), vec![7]),
-                "floats" => {
-                    let floats = (0..length / 4).map(|n| n as f32 * 0.7).collect::<Vec<f32>>();
-                    seconds(|it| Job::new(|it| it, it), floats, vec![7.0])
-                }
-                _ => seconds(
-                    |it| Job::new(|it: String| it, it),
-                    "some text ".repeat(length / 10),
-                    "some".into(),
-                ),
-            };
-            return println!("{seconds:.6} s");
+            return println!("{:.6} s", there_and_back(&words[0], usize::try_from(count).unwrap()));
         }
         "carried" | "shared" => {
             let value = vec![7_u8; usize::try_from(number(2).unwrap_or(0)).unwrap()];

@@ -446,8 +446,14 @@ fn where_nobody_receives_a_message_is_refused_on_every_face_and_a_pools_hook_rec
     manager.join();
     drop(manager);
     ended(results);
+}
 
-    // With hooks, each hears all.
+// proves: messages-both-ways
+#[test]
+fn the_hooks_of_each_face_receive_all_messages_and_the_progress() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let all = (5000, None);
     let (mut sum, mut last) = (0, 0);
     let mut jobs = [Job::new(
         |n: u64| {

@@ -95,6 +95,7 @@ fn lines_in_every_face() {
 fn lines_come_while_jobs_run_each_with_its_jobs_name_and_all_before_its_outcome() {
     let scene = "lines";
     if plays(scene, lines_in_every_face) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -140,6 +141,7 @@ fn long_output_by_lines_is_whole_and_all_of_it_comes_before_the_outcome() {
         }
     };
     if plays("long", play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -165,6 +167,7 @@ fn a_supervised_process_that_runs_is_heard() {
         supervisor.join();
     };
     if plays(scene, play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let guard = LeakGuard::new();
@@ -197,6 +200,7 @@ fn commands_by_lines() {
 #[test]
 fn the_value_of_a_command_is_no_output() {
     if plays("commands", commands_by_lines) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -259,6 +263,7 @@ fn output_that_cannot_be_kept_is_told_and_counted() {
         }
     };
     if plays("unkept", play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -296,6 +301,7 @@ fn output_that_cannot_be_passed_on_is_told_and_counted() {
         std::process::exit(0);
     };
     if plays("full", play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -319,6 +325,7 @@ fn of_more_output_than_is_kept_the_beginning_is_and_the_rest_is_told() {
         }
     };
     if plays("limit", play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();
@@ -348,6 +355,7 @@ fn inherited_streams_are_the_programs_own_and_the_value_of_a_command_stays_one()
         }
     };
     if plays("inherit", play) {
+        // return: this process is the program that the test starts, and has played its part.
         return;
     }
     let _guard = LeakGuard::alone();

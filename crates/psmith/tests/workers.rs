@@ -583,8 +583,8 @@ fn an_overflow_of_the_stack_is_named_and_a_wild_pointer_is_not_taken_for_one() {
                 u64::from(child.wait().unwrap().success())
             }
             _ => {
-                let own = rustix::process::getpid();
-                rustix::process::kill_process(own, rustix::process::Signal::SEGV).unwrap();
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV)
+                    .unwrap();
                 0
             }
         }

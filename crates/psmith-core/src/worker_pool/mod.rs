@@ -93,11 +93,21 @@ use self::start_backoff::StartBackoff;
 use self::worker::{Worker, WorkerStage};
 use crate::dispatcher::Counts;
 use crate::policy::JobPolicy;
-use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Table, Time};
+use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Table, TableKey, Time};
 
 /// The key of a worker: the number of its start. Processes for one attempt alone are counted with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerKey(pub u64);
+
+impl TableKey for WorkerKey {
+    fn from_number(number: u64) -> WorkerKey {
+        WorkerKey(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// The policy of the workers of a run.
 #[derive(Clone, Debug)]

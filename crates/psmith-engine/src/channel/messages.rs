@@ -29,7 +29,7 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// The identity of a sender, and the run that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
+pub struct PeerIdentity {
     pub magic: u32,
     pub protocol: u16,
     /// The build of the program: functions are sent as offsets in its image.
@@ -38,13 +38,13 @@ pub struct Credentials {
     pub nonce: u64,
 }
 
-impl Credentials {
-    pub fn new(nonce: u64) -> Credentials {
-        Credentials { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::executable::build_id(), nonce }
+impl PeerIdentity {
+    pub fn new(nonce: u64) -> PeerIdentity {
+        PeerIdentity { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::executable::build_id(), nonce }
     }
 
     /// Checks that the other side's credentials are these; the error says how they differ.
-    pub fn check(self, theirs: Credentials) -> Result<(), String> {
+    pub fn check(self, theirs: PeerIdentity) -> Result<(), String> {
         if theirs.magic != self.magic {
             Err("the other end is no psmith".into())
         } else if theirs.protocol != self.protocol {
@@ -64,7 +64,7 @@ impl Credentials {
 pub enum ToWorker {
     /// The answer to the worker's hello, or the first message in the channel before the worker is spawned.
     Hello {
-        credentials: Credentials,
+        credentials: PeerIdentity,
         /// The longest frame that either side sends.
         frame_bytes_max: u64,
         /// The secret that authenticates values; `None` where there is none.
@@ -121,7 +121,7 @@ pub struct JobRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// The first message. `pid`: the worker's own process id as it sees it.
-    Hello { credentials: Credentials, pid: u32 },
+    Hello { credentials: PeerIdentity, pid: u32 },
     /// A failed start, sent instead of a hello: the worker could not become a process of its own, at this step.
     SetUpFailed { step: u8, errno: i32 },
     /// The start of the job's function. Not sent by a worker that was given its only job.
@@ -351,13 +351,13 @@ mod tests {
     // proves: P-11
     #[test]
     fn credentials_must_agree_in_each_part() {
-        let ours = Credentials::new(7);
-        assert_eq!(ours.check(Credentials::new(7)), Ok(()));
+        let ours = PeerIdentity::new(7);
+        assert_eq!(ours.check(PeerIdentity::new(7)), Ok(()));
         for (theirs, word) in [
-            (Credentials { magic: 1, ..ours }, "no psmith"),
-            (Credentials { protocol: 99, ..ours }, "protocol 99"),
-            (Credentials { build: ours.build ^ 1, ..ours }, "another build"),
-            (Credentials { nonce: 8, ..ours }, "another start"),
+            (PeerIdentity { magic: 1, ..ours }, "no psmith"),
+            (PeerIdentity { protocol: 99, ..ours }, "protocol 99"),
+            (PeerIdentity { build: ours.build ^ 1, ..ours }, "another build"),
+            (PeerIdentity { nonce: 8, ..ours }, "another start"),
         ] {
             let refusal = ours.check(theirs).unwrap_err();
             assert!(refusal.contains(word), "{refusal}");

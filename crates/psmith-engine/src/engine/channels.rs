@@ -12,7 +12,7 @@ use psmith_sys::epoll::{Epoll, Interest};
 use psmith_sys::socket;
 
 use crate::channel::frame::{Body, Inbox, Outbox, ReadResult};
-use crate::channel::messages::{Credentials, ToWorker, written};
+use crate::channel::messages::{PeerIdentity, ToWorker, written};
 use crate::command::WorkerStart;
 use crate::engine::attempts::SlotGeneration;
 use crate::engine::observe::Token;
@@ -98,7 +98,7 @@ pub(crate) struct WorkerChannel {
     token: Token,
     inbox: Inbox,
     outbox: Outbox,
-    ours: Credentials,
+    ours: PeerIdentity,
     start: WorkerStart,
     /// True once the host's hello was sent to it, with its first job after that.
     greeted: bool,
@@ -129,7 +129,7 @@ impl WorkerChannel {
             token,
             inbox: Inbox::new(INTRODUCTION_BYTES_MAX),
             outbox: Outbox::default(),
-            ours: Credentials::new(nonce),
+            ours: PeerIdentity::new(nonce),
             start,
             greeted: false,
             agreed: false,
@@ -284,7 +284,7 @@ impl WorkerChannel {
     /// # Errors
     ///
     /// The reason why it is not the worker that was started.
-    pub(super) fn agree(&mut self, credentials: Credentials, pid: u32) -> Result<(), String> {
+    pub(super) fn agree(&mut self, credentials: PeerIdentity, pid: u32) -> Result<(), String> {
         self.ours.check(credentials)?;
         self.agreed = true;
         self.worker_pid = pid;

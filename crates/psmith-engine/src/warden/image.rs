@@ -25,7 +25,7 @@ pub(crate) fn name(path: PathBuf) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WardenImage {
     /// This very image, which can run functions.
-    Own,
+    Current,
     /// A program that was named, for commands alone.
     Named(PathBuf),
 }
@@ -38,7 +38,7 @@ impl WardenImage {
     pub fn find() -> io::Result<WardenImage> {
         let place = executable::place().map_err(|error| no_proc(Path::new(OWN)).unwrap_or(error))?;
         match (place, NAMED.lock().unwrap_or_else(PoisonError::into_inner).clone()) {
-            (ImagePlace::Executable, _) => Ok(WardenImage::Own),
+            (ImagePlace::Executable, _) => Ok(WardenImage::Current),
             (_, Some(path)) => Ok(WardenImage::Named(path)),
             (ImagePlace::Interpreted(loader), None) => Err(io::Error::other(format!(
                 "this program was started through {}, and execve of {OWN}, to start the warden, would start that \
@@ -55,7 +55,7 @@ impl WardenImage {
 
     pub(crate) fn path(&self) -> &Path {
         match self {
-            WardenImage::Own => Path::new(OWN),
+            WardenImage::Current => Path::new(OWN),
             WardenImage::Named(path) => path,
         }
     }
@@ -63,7 +63,7 @@ impl WardenImage {
     /// Returns whether it is another program than this one.
     #[must_use]
     pub fn is_named(&self) -> bool {
-        *self != WardenImage::Own
+        *self != WardenImage::Current
     }
 
     /// Returns why the program was not started: an error alone does not tell which of several calls it is of.

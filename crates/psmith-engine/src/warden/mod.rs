@@ -20,6 +20,7 @@ pub(crate) mod messages;
 mod orphans;
 mod places;
 pub(crate) mod probe;
+mod profile;
 mod server;
 mod stack_samples;
 mod terminal;

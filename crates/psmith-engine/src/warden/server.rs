@@ -7,7 +7,6 @@
 //! All signals stay blocked from its start to its exit, so only the host's end, its command, or SIGKILL ends it. A
 //! keeper is the same server with a single job, forked from the warden.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::io;
@@ -18,7 +17,6 @@ use psmith_core::policy::SIGKILL;
 use psmith_sys::environment::Environment;
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::fork::{ForkResult, Forker};
-use psmith_sys::rlimit::Rlimit;
 use psmith_sys::signals::{SignalFd, SignalSet};
 use psmith_sys::spawn::{
     ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Ticket,
@@ -35,6 +33,7 @@ use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Orphans;
 use crate::warden::places::KnownSlots;
+use crate::warden::profile::{Profile, of_raw};
 use crate::warden::stack_samples::SamplingRounds;
 use crate::warden::terminal::FoundTerminal;
 
@@ -88,51 +87,6 @@ pub(super) struct Child {
     pub(super) timed_out: bool,
     /// True for a copy of this process that was forked into its group.
     pub(super) forked_into: bool,
-}
-
-/// The settings that all starts share.
-pub(super) struct Profile {
-    pub(super) env: EnvBlock,
-    pub(super) umask: Option<u32>,
-    pub(super) rlimits: Vec<Rlimit>,
-    pub(super) nice: i32,
-    pub(super) no_new_privs: bool,
-    pub(super) terminal: Option<OwnedFd>,
-}
-
-impl Profile {
-    fn empty() -> Profile {
-        Profile {
-            env: EnvBlock::new(Vec::new()),
-            umask: None,
-            rlimits: Vec::new(),
-            nice: 0,
-            no_new_privs: false,
-            terminal: None,
-        }
-    }
-
-    /// Returns the environment of a start, before what it adds.
-    pub(super) fn env_of(&self, start: &Start<'_>) -> Cow<'_, EnvBlock> {
-        start.own_env.map_or(Cow::Borrowed(&self.env), |own| Cow::Owned(EnvBlock::new(own.to_vec())))
-    }
-
-    /// Returns the limits of a start that has these of its own. No limit is raised here that was lowered before: each
-    /// resource is set once.
-    pub(super) fn rlimits_with(&self, own: &[(u8, u64, u64)]) -> Cow<'_, [Rlimit]> {
-        if own.is_empty() {
-            return Cow::Borrowed(&self.rlimits);
-        }
-        let own = of_raw(own);
-        let is_own = |limit: &Rlimit| own.iter().any(|of_own| of_own.resource == limit.resource);
-        let mut rlimits: Vec<Rlimit> = self.rlimits.iter().filter(|limit| !is_own(limit)).copied().collect();
-        rlimits.extend(own);
-        Cow::Owned(rlimits)
-    }
-}
-
-fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
-    rlimits.iter().filter_map(|&(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard)).collect()
 }
 
 /// The reason why the loop ended.

@@ -12,7 +12,7 @@ use psmith_sys::executable::FunctionEntry;
 use psmith_sys::shared::SharedMapping;
 use psmith_sys::{abort, signals, socket, stack_overflow, subreaper};
 
-use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
+use crate::channel::messages::{CallEnd, FromWorker, JobRequest, PeerIdentity, ToWorker};
 use crate::channel::shared_region::SharedRegion;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
@@ -122,14 +122,14 @@ fn serve_jobs(
     // Without them an overflow, and a panic that aborts, are reported as their signals.
     let _ = channel.watch_stack();
     let _ = channel.watch_aborts();
-    let ours = Credentials::new(nonce);
+    let ours = PeerIdentity::new(nonce);
     channel.send(&FromWorker::Hello { credentials: ours, pid: own_pid() }, &[])?;
     let mut first_calls = Vec::new();
     let mut meter = UsageMeter::default();
     let mut agreed = false;
     loop {
         let Some((message, frame)) = channel.next_control_message()? else { return Ok(()) };
-        match message {
+        let was_long = match message {
             ToWorker::Hello {
                 credentials,
                 frame_bytes_max,
@@ -141,54 +141,41 @@ fn serve_jobs(
                 channel.allow(frame_bytes_max);
                 #[cfg(feature = "authenticated")]
                 secret.into_iter().for_each(Secret::adopt);
+                false
             }
             ToWorker::First(_) | ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
                 return Err(io::Error::other("a job came before the hello"));
             }
             ToWorker::First(function) => {
                 first_calls.push((function, FirstInput { bytes: frame.bytes, from: frame.body }));
+                false
             }
             ToWorker::Job(request) => {
                 let first_calls = std::mem::take(&mut first_calls);
                 let last = request.last;
-                let was_long = work(
-                    &channel,
-                    region.as_ref(),
-                    request,
-                    (frame.bytes, frame.body),
-                    first_calls,
-                    &mut meter,
-                )?;
+                let input = (frame.bytes, frame.body);
+                let was_long = work(&channel, region.as_ref(), request, input, first_calls, &mut meter)?;
                 if last {
                     return Ok(());
                 }
-                if was_long && !process_state::are_removed() {
-                    crate::worker::state::exit();
-                    return Ok(());
-                }
+                was_long
             }
             ToWorker::Batch(first, _) => {
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
                 let first_calls = std::mem::take(&mut first_calls);
-                let was_long = crate::worker::batch::work(
-                    &channel,
-                    region,
-                    &first,
-                    (frame.bytes, frame.body),
-                    first_calls,
-                    &mut meter,
-                )?;
-                if was_long && !process_state::are_removed() {
-                    crate::worker::state::exit();
-                    return Ok(());
-                }
+                let inputs = (frame.bytes, frame.body);
+                crate::worker::batch::work(&channel, region, &first, inputs, first_calls, &mut meter)?
             }
             ToWorker::Leave => {
                 crate::worker::state::exit();
                 return Ok(());
             }
             // Late messages for a job that is over.
-            ToWorker::Message { .. } | ToWorker::UpToDate { .. } | ToWorker::Room { .. } => {}
+            ToWorker::Message { .. } | ToWorker::UpToDate { .. } | ToWorker::Room { .. } => false,
+        };
+        if was_long && !process_state::are_removed() {
+            crate::worker::state::exit();
+            return Ok(());
         }
     }
 }

@@ -149,8 +149,8 @@ impl JobInboxState {
         let none = ToWorker::Room { job, messages: 0, bytes: 0 };
         if self.unheard {
             // Also unasked: what it has room for would be dropped.
-            let is_news = self.asked.take().is_some() || !std::mem::replace(&mut self.told, true);
-            return is_news.then_some(none);
+            let is_due = self.asked.take().is_some() || !std::mem::replace(&mut self.told, true);
+            return is_due.then_some(none);
         }
         let asked = self.asked?;
         let fits = (self.bytes as u64).saturating_add(asked) <= MESSAGE_BYTES_MAX as u64;

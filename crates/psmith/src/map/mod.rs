@@ -10,6 +10,7 @@
 //!
 //! Starts no process and talks to no worker: that is the run's part (`crate::run`).
 
+pub(crate) mod delivery;
 pub(crate) mod each;
 pub(crate) mod error_type;
 pub(crate) mod hooks;

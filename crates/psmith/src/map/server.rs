@@ -1,6 +1,5 @@
 //! The job server: a producer that may block, a consumer of outcomes, a process for each job.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,26 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
-use crate::job::job::{Job, JobRef, Request};
+use crate::job::job::{Job, JobRef};
 use crate::job::run_summary::{LogLevel, RunSummary};
-use crate::map::hooks::{MessageHook, ProgressHook, message_hook, of_hook};
-use crate::map::server_handle::{ServerHandle, Stop, StopOnDrop};
-use crate::run::decode::decode_outcome;
+use crate::map::delivery::{Consumer, Decoders, Delivery, OnLeft, ServerLogger};
+use crate::map::hooks::{MessageHook, ProgressHook, message_hook};
+use crate::map::server_handle::{ServerHandle, ServerState, StopOnDrop};
 use crate::run::face;
-use crate::run::job_output::pass_on_output;
 use crate::run::options::Options;
 use crate::run::run::Run;
-use crate::run::run_event::{RunEvent, Wants};
+use crate::run::run_event::RunEvent;
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
-use psmith_engine::function::codec::CodecError;
 use psmith_engine::worker::panics;
 use psmith_sys::generation::generation;
-
-type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + Send + 'h>;
-type OnLeft<'h, R> = Box<dyn FnMut(Job<R>) + Send + 'h>;
-type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'h>;
 
 /// Runs the jobs of a producer, each in a process of its own, and passes the outcomes to a consumer.
 ///
@@ -96,11 +89,6 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
-
-type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
-
-/// The decoders of the jobs' results, by index.
-type Decoders<R> = Arc<Mutex<HashMap<u64, Decode<R>>>>;
 
 impl<'h, P, R> Server<'h, P, R>
 where
@@ -275,136 +263,70 @@ where
     /// # Errors
     /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
-        let Server {
-            producer,
-            options,
-            mut consumer,
-            mut on_left,
-            mut logger,
-            mut message,
-            mut progress,
-            leaving,
-            name,
-            ..
-        } = self;
-        let mut undecoded: Vec<(u64, String)> = Vec::new();
-        let shared_logger = options.logger.clone();
-        let stop = &leaving.0;
+        let Server { producer, options, leaving, .. } = self;
+        let mut delivery = Delivery {
+            consumer: self.consumer,
+            on_left: self.on_left,
+            logger: self.logger,
+            shared_logger: options.logger.clone(),
+            message: self.message,
+            progress: self.progress,
+            name: self.name,
+            output: options.output,
+            decoders: Decoders::default(),
+            undecoded: Vec::new(),
+            report: RunSummary::default(),
+        };
+        let state = &leaving.0;
         let ours = |error| ServerError::Engine(Arc::new(error));
         let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
-        let wants = Wants {
-            starts: logger.is_some() || shared_logger.is_some(),
-            messages: message.is_some(),
-            progress: progress.is_some(),
-            ..Wants::default()
-        };
-        let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
-        stop.runs_in.store(generation(), Ordering::Relaxed);
+        let (mut run, submitter) = Run::begin(&options, workers, delivery.wants()).map_err(ours)?;
+        state.runs_in.store(generation(), Ordering::Relaxed);
         {
-            let mut gate = stop.lock();
+            let mut gate = state.lock();
             gate.submitter = Some(submitter.clone());
             gate.takes_back = true;
         }
-        let decoders: Decoders<R> = Arc::default();
         let panicked: Arc<Mutex<Option<String>>> = Arc::default();
         let production = Production {
-            stop: Arc::clone(stop),
+            state: Arc::clone(state),
             submitter,
-            decoders: Arc::clone(&decoders),
+            decoders: Arc::clone(&delivery.decoders),
             panicked: Arc::clone(&panicked),
             window: options.window_in_force(workers),
         };
         // Not joined: a producer that blocks must not hold up the end of a server that was stopped.
         let thread = std::thread::Builder::new().name("psmith-producer".into());
         thread.spawn(move || production.go_on(producer)).map_err(|error| ours(EngineError::Kernel(error)))?;
-        let mut log = |level, text: fmt::Arguments<'_>| {
-            if let Some(logger) = &mut logger {
-                logger(level, format_args!("{name}: {text}"));
-            }
-            if let Some(logger) = &shared_logger {
-                logger.log(level, format_args!("{name}: {text}"));
-            }
-        };
-        let mut report = RunSummary::default();
-        let mut hand_back = |request: Request, decode: Option<Decode<R>>| {
-            if let (Some(on_left), Some(decode)) = (&mut on_left, decode) {
-                on_left(Job { request, decode });
-            }
-        };
         loop {
-            let event = match run.next().map_err(ServerError::Engine)? {
-                Some(event) => event,
-                // From here on nothing is handed in; what was handed in meanwhile has its outcome.
-                None if stop.close_for_good() => continue,
-                None => break,
-            };
-            let mut finished = match event {
-                RunEvent::Done(finished) => finished,
-                RunEvent::Started(job) => {
-                    log(LogLevel::Info, format_args!("job #{} runs as {}", job.id(), job.process_name()));
-                    continue;
-                }
-                RunEvent::Progress(job, done, total) => {
-                    progress.iter_mut().for_each(|hook| hook(&job, done, total));
-                    continue;
-                }
-                RunEvent::Message(job, bytes, body) => {
-                    // After a failing message the job's further messages are ignored.
-                    if !undecoded.iter().any(|(index, _)| *index == job.index)
-                        && let Some(Err(reason)) = message.as_mut().map(|hook| hook(&job, &bytes[body..]))
+            match run.next().map_err(ServerError::Engine)? {
+                Some(RunEvent::Done(finished)) => {
                     {
-                        undecoded.push((job.index, reason));
+                        let mut gate = state.lock();
+                        gate.in_flight = gate.in_flight.saturating_sub(1);
                     }
-                    continue;
+                    state.changed.notify_all();
+                    delivery.on_done(finished);
                 }
-                RunEvent::SlotFreed | RunEvent::Results(_) => continue,
-            };
-            {
-                let mut gate = stop.lock();
-                gate.in_flight = gate.in_flight.saturating_sub(1);
-            }
-            stop.changed.notify_all();
-            let job = finished.job.clone();
-            let decode = decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.index);
-            if finished.is_left() {
-                report.left += 1;
-                hand_back(finished.request, decode);
-                continue;
-            }
-            let missing = |_: &[u8]| Err(CodecError::new("it was not submitted here".into()));
-            report.lost_output +=
-                pass_on_output(&mut finished, options.output, false, shared_logger.as_ref());
-            let result = match decode {
-                Some(decode) => decode_outcome(*finished, options.output, decode),
-                None => decode_outcome(*finished, options.output, missing),
-            };
-            let at = undecoded.iter().position(|(index, _)| *index == job.index);
-            let result = at.map_or(result, |at| Err(of_hook(&job, undecoded.swap_remove(at).1)));
-            report.jobs += 1;
-            match &result {
-                Ok(_) => log(LogLevel::Info, format_args!("job #{} succeeded", job.id())),
-                Err(failure) => {
-                    report.failed += 1;
-                    log(LogLevel::Error, format_args!("{failure}"));
-                }
-            }
-            if let Some(consumer) = &mut consumer {
-                consumer(&job, result);
+                Some(event) => delivery.on_event(event),
+                // From here on nothing is handed in; what was handed in meanwhile has its outcome.
+                None if state.close_for_good() => {}
+                None => break,
             }
         }
         run.finish();
-        if let Some((index, request)) = stop.take_late() {
-            report.left += 1;
-            hand_back(request, decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&index));
+        if let Some((index, request)) = state.take_late() {
+            let decode = delivery.decoder_of(index);
+            delivery.hand_back(request, decode);
         }
         let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
-        message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
+        message.map_or(Ok(delivery.report), |message| Err(ServerError::Producer(message)))
     }
 }
 
 /// The producer's thread.
 struct Production<R> {
-    stop: Arc<Stop>,
+    state: Arc<ServerState>,
     submitter: Submitter,
     decoders: Decoders<R>,
     panicked: Arc<Mutex<Option<String>>>,
@@ -426,7 +348,7 @@ impl<R> Production<R> {
             };
             self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
             // Under the lock: a job that comes after the end of all is not taken, and one before it is.
-            let mut gate = self.stop.lock();
+            let mut gate = self.state.lock();
             if gate.is_closed {
                 gate.late = gate.takes_back.then_some((index, job.request));
                 break;
@@ -441,9 +363,9 @@ impl<R> Production<R> {
 
     /// Waits until the window has room; false if no more jobs are taken.
     fn wait_for_room(&self) -> bool {
-        let mut gate = self.stop.lock();
+        let mut gate = self.state.lock();
         while !gate.is_closed && gate.in_flight >= self.window {
-            gate = self.stop.changed.wait(gate);
+            gate = self.state.changed.wait(gate);
         }
         !gate.is_closed && !self.submitter.is_ended()
     }

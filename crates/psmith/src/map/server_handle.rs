@@ -26,7 +26,7 @@ use psmith_sys::generation::generation;
 /// assert!(summary.jobs >= 1);
 /// ```
 #[derive(Clone, Debug)]
-pub struct ServerHandle(pub(super) Arc<Stop>);
+pub struct ServerHandle(pub(super) Arc<ServerState>);
 
 impl ServerHandle {
     /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A
@@ -134,7 +134,7 @@ impl ServerHandle {
 
 /// The state that producer, server and handles share.
 #[derive(Default)]
-pub(super) struct Stop {
+pub(super) struct ServerState {
     pub(super) state: Mutex<SubmissionGate>,
     pub(super) changed: Condition,
     /// The generation of the process in which the server runs; 0 before it does.
@@ -155,13 +155,13 @@ pub(super) struct SubmissionGate {
     pub(super) late: Option<(u64, Request)>,
 }
 
-impl fmt::Debug for Stop {
+impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stop")
+        f.write_str("ServerState")
     }
 }
 
-impl Stop {
+impl ServerState {
     pub(super) fn lock(&self) -> MutexGuard<'_, SubmissionGate> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +217,7 @@ impl Stop {
 
 /// Releases the producer's thread and all who wait, however the server is left, also by a panic of the consumer: no
 /// more jobs are taken.
-pub(super) struct StopOnDrop(pub(super) Arc<Stop>);
+pub(super) struct StopOnDrop(pub(super) Arc<ServerState>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

@@ -28,7 +28,7 @@ use psmith_engine::function::described::Described;
 type Source = Box<dyn FnMut() -> Option<Result<Vec<u8>, CodecError>> + Send>;
 
 /// The host's end of the queue.
-pub(crate) struct Feed {
+pub(crate) struct WorkerFeed {
     shared: Arc<FeedShared>,
     source: Option<Source>,
     decode: fn(&[u8]) -> Option<Box<dyn Any>>,
@@ -74,8 +74,8 @@ pub(crate) struct Item {
     pub(crate) tries: u32,
 }
 
-impl Feed {
-    pub(crate) fn new<A, I>(items: I, workers: u32) -> Feed
+impl WorkerFeed {
+    pub(crate) fn new<A, I>(items: I, workers: u32) -> WorkerFeed
     where
         A: Serialize + DeserializeOwned + 'static,
         I: Iterator<Item = A> + Send + 'static,
@@ -94,7 +94,7 @@ impl Feed {
             workers: (0..workers).map(|_| FedWorker::default()).collect(),
             ..FeedState::default()
         };
-        Feed {
+        WorkerFeed {
             shared: Arc::new(FeedShared { state: Mutex::new(state), changed: Condvar::new(), next }),
             source: Some(Box::new(source)),
             decode: |bytes| Described::read::<A>(bytes).ok().map(|item| Box::new(item) as Box<dyn Any>),
@@ -182,7 +182,7 @@ impl Feed {
     }
 }
 
-impl Drop for Feed {
+impl Drop for WorkerFeed {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.is_closed = true;
@@ -193,9 +193,9 @@ impl Drop for Feed {
     }
 }
 
-impl fmt::Debug for Feed {
+impl fmt::Debug for WorkerFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Feed")
+        f.write_str("WorkerFeed")
     }
 }
 

@@ -25,7 +25,7 @@ use crate::run::run_event::{RunEvent, Tap, Wants};
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use crate::streams::context::{Brief, ByBrief, StreamMessage, WorkerCx, WorkerId};
-use crate::streams::feed::Feed;
+use crate::streams::feed::WorkerFeed;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
@@ -143,7 +143,7 @@ pub struct Workers<T> {
     callee: Arc<Callee>,
     /// Sees all events first.
     tap: Option<Tap>,
-    feed: Option<Feed>,
+    feed: Option<WorkerFeed>,
     /// Hands in workers in place of those that died with an item in hand; `None` once no more are.
     submitter: Option<Submitter>,
     /// The number of workers that were handed in.
@@ -245,7 +245,7 @@ impl<T> Workers<T> {
         I: IntoIterator<Item = A>,
         I::IntoIter: Send + 'static,
     {
-        self.feed = Some(Feed::new(items.into_iter(), self.n));
+        self.feed = Some(WorkerFeed::new(items.into_iter(), self.n));
         self
     }
 
@@ -254,7 +254,7 @@ impl<T> Workers<T> {
     fn begin(&mut self) -> Result<Run, EngineError> {
         let is_shown = self.tap.is_some();
         let wants = Wants { messages: true, total: Some(self.n.into()), ..Wants::default() };
-        let taps = self.tap.take().into_iter().chain(self.feed.as_ref().map(Feed::tap)).collect();
+        let taps = self.tap.take().into_iter().chain(self.feed.as_ref().map(WorkerFeed::tap)).collect();
         let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, taps)?;
         (self.is_shown, self.frame_bytes_max) = (is_shown, run.frame_bytes_max());
         if let Some(feed) = &mut self.feed {
