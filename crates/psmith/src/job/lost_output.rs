@@ -9,7 +9,7 @@ use psmith_engine::handler::{AttemptOutput, LossReason};
 /// ```
 /// # psmith::init();
 /// let loud = |_: ()| Err::<(), _>({ println!("{}", "x".repeat(1_000)); "failed" });
-/// let ends = psmith::map([()], loud).output(psmith::Output::OnFailure).max_output_bytes(10);
+/// let ends = psmith::try_map([()], loud).output(psmith::Output::OnFailure).max_output_bytes(10);
 /// let lost = ends.into_iter().next().unwrap().unwrap_err().lost_output.clone().unwrap();
 /// assert_eq!(lost.stdout_bytes, 991);
 /// assert_eq!(lost.to_string(), "991 bytes of output were not kept: more than 10 bytes (max_output_bytes)");

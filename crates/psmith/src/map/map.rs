@@ -269,7 +269,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// use psmith::OnError;
     /// let fail = |n: u32| if n == 1 { Err("one") } else { Ok(n) };
     /// let mut back = Vec::new();
-    /// let map = psmith::map(0..100, fail).workers(1).on_error(OnError::Stop).on_left(|n| back.push(n));
+    /// let map = psmith::try_map(0..100, fail).workers(1).on_error(OnError::Stop).on_left(|n| back.push(n));
     /// assert_eq!(map.count(), 2);
     /// assert!(back.iter().copied().eq(2..2 + back.len() as u32));
     /// ```

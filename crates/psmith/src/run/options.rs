@@ -136,7 +136,7 @@ pub enum Output {
     /// ```
     /// # psmith::init();
     /// let loud = |_: ()| Err::<(), _>({ println!("one two"); "failed" });
-    /// let failure = psmith::map([()], loud).output(psmith::Output::Keep(4)).into_iter().next().unwrap().unwrap_err();
+    /// let failure = psmith::try_map([()], loud).output(psmith::Output::Keep(4)).into_iter().next().unwrap().unwrap_err();
     /// assert_eq!(failure.stdout_tail, b"two\n");
     /// ```
     Keep(usize),

@@ -286,7 +286,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let loud = |_: ()| Err::<(), _>({ eprint!("{}", "x".repeat(1_000)); "failed" });
-    /// let ends = psmith::map([()], loud).max_output_bytes(100);
+    /// let ends = psmith::try_map([()], loud).max_output_bytes(100);
     /// assert_eq!(ends.into_iter().next().unwrap().unwrap_err().lost_output.clone().unwrap().stderr_bytes, 900);
     /// ```
     pub fn max_output_bytes(mut self, bytes: u64) -> Self {
