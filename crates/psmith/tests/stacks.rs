@@ -188,12 +188,11 @@ fn a_sample_of_threads_that_come_and_go_harms_no_process() {
                 .unwrap()
         });
         let pid = pids.recv().unwrap();
-        let mut others = 0;
-        for _ in 0..60 {
-            others += stack_of(pid).unwrap().threads.len();
-        }
+        let stacks: Result<Vec<_>, _> = (0..60).map(|_| stack_of(pid)).collect();
+        // Before anything can fail: the job would go on for ever.
         gate.open();
         assert!(running.join().unwrap().unwrap() > 0);
+        let others: usize = stacks.unwrap().iter().map(|stack| stack.threads.len()).sum();
         assert!(others > 0, "none was ever seen");
     });
 }

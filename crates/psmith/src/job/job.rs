@@ -579,8 +579,8 @@ impl JobRef {
         self.slot
     }
 
-    /// Returns the process of its last attempt, as it was; 0 if there was none, or if it has not been reported yet: not
-    /// before the outcome is that certain. Inline it is this process.
+    /// Returns the process of its last attempt, as it was; 0 if there was none, as in a start hook. Inline it is this
+    /// process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid

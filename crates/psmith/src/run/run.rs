@@ -58,6 +58,8 @@ impl Run {
         taps: Vec<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         options.check()?;
+        // Who receives a job's messages may look for its process, which therefore has to be known.
+        let wants = Wants { starts: wants.starts || wants.messages || wants.progress, ..wants };
         let image = check_image(wants)?;
         let observers = options.observers(workers, wants.total);
         let ends_on_failure = options.after_error() != OnError::Continue;

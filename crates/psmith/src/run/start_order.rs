@@ -25,8 +25,14 @@ impl StartOrder {
                 if self.begun.insert(job.index, ()).is_some() {
                     return Vec::new();
                 }
-                let early = self.early.remove(job.index);
-                std::iter::once(event).chain(early.into_iter().flatten()).collect()
+                let mut early = self.early.remove(job.index).unwrap_or_default();
+                // They name its process, which was not known when they came.
+                for event in &mut early {
+                    if let RunEvent::Progress(of, ..) | RunEvent::Message(of, ..) = event {
+                        of.clone_from(job);
+                    }
+                }
+                std::iter::once(event).chain(early).collect()
             }
             RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
                 if self.begun.contains(job.index) {
