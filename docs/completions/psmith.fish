@@ -64,7 +64,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l flaky -d 'What a success 
 complete -c psmith -n "__fish_psmith_needs_command" -l halt -d 'Stop early: soon or now, then fail=, success= or done= with N or N%' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l exit -d 'What the exit code tells: count (default), class, first, any-zero' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l term-seq -d 'How an attempt is ended [default: TERM,2000,KILL,25]' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l leak -d 'Processes that outlive their job: kill (default), fail, wait, allow' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l leak -d 'Processes that outlive their job: kill (default), fail, wait; allow: they end with psmith' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l window -d 'With -k: hold starts when N jobs wait for their turn [default: 256 or 16 x slots]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l show -d 'Whose output is passed on [default: all]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l tagstring -d 'Begin each line with T and a TAB (replacement strings allowed)' -r

@@ -522,6 +522,10 @@ fn a_panic_within_a_panic_is_told_with_both_texts() {
             panic!("the second");
         }
     }
+    fn twice() -> u32 {
+        let _again = Again;
+        panic!("the first");
+    }
     psmith::init();
     let _guard = LeakGuard::alone();
     // A panic that was caught before is not among them.
@@ -530,17 +534,8 @@ fn a_panic_within_a_panic_is_told_with_both_texts() {
         match way {
             0 => 0,
             1 => std::process::abort(),
-            2 => {
-                let thread = std::thread::spawn(|| -> u32 {
-                    let _again = Again;
-                    panic!("the first");
-                });
-                thread.join().unwrap()
-            }
-            _ => {
-                let _again = Again;
-                panic!("the first");
-            }
+            2 => std::thread::spawn(twice).join().unwrap(),
+            _ => twice(),
         }
     };
     for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {

@@ -12,7 +12,8 @@ use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
-use crate::job::job::{Callee, Job, Request};
+use crate::job::callee::Callee;
+use crate::job::job::{Job, Request};
 use psmith_engine::command::{Command, Numbers};
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::handler::{AttemptOutput, LossReason};

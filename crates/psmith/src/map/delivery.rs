@@ -24,7 +24,7 @@ type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
 pub(super) type Decoders<R> = Arc<Mutex<HashMap<u64, Decode<R>>>>;
 
 /// The receivers of a server's events, and the sums of its report.
-pub(super) struct Delivery<'h, R> {
+pub(super) struct ServerDelivery<'h, R> {
     pub(super) consumer: Option<Consumer<'h, R>>,
     pub(super) on_left: Option<OnLeft<'h, R>>,
     pub(super) logger: Option<ServerLogger<'h>>,
@@ -39,7 +39,7 @@ pub(super) struct Delivery<'h, R> {
     pub(super) report: RunSummary,
 }
 
-impl<R> Delivery<'_, R> {
+impl<R> ServerDelivery<'_, R> {
     /// Returns the events that somebody receives.
     pub(super) fn wants(&self) -> Wants {
         Wants {

@@ -3,9 +3,10 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::job::callee::Callee;
 use crate::job::failure::{Failure, KeptInput};
 use crate::job::flow::Judge;
-use crate::job::job::{Callee, JobRef};
+use crate::job::job::JobRef;
 use crate::map::hooks::{Hooks, of_hook};
 use crate::map::inline;
 use crate::map::left::LeftItems;

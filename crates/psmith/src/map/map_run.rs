@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::job::job::{Callee, Request};
+use crate::job::callee::Callee;
+use crate::job::job::Request;
 use crate::run::input_block::ResultBlock;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
 use crate::run::input_writer::InputWriter;

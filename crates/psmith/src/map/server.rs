@@ -11,7 +11,7 @@ use psmith_core::policy::Order;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::job::run_summary::{LogLevel, RunSummary};
-use crate::map::delivery::{Consumer, Decoders, Delivery, OnLeft, ServerLogger};
+use crate::map::delivery::{Consumer, Decoders, OnLeft, ServerDelivery, ServerLogger};
 use crate::map::hooks::{MessageHook, ProgressHook, message_hook};
 use crate::map::server_handle::{ServerHandle, ServerState, StopOnDrop};
 use crate::run::face;
@@ -264,7 +264,7 @@ where
     /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
         let Server { producer, options, leaving, .. } = self;
-        let mut delivery = Delivery {
+        let mut delivery = ServerDelivery {
             consumer: self.consumer,
             on_left: self.on_left,
             logger: self.logger,

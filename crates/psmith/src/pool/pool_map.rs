@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use crate::job::callee::Callee;
 use crate::job::failure::Failure;
-use crate::job::job::{Callee, Job, Request};
+use crate::job::job::{Job, Request};
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::{Refusal, SubmitError};

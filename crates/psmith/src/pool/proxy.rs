@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::job::job::{Callee, Job};
+use crate::job::callee::Callee;
+use crate::job::job::Job;
 use crate::pool::handle::JobHandle;
 use crate::pool::refusal::SubmitError;
 use crate::pool::scheduler::Scheduler;

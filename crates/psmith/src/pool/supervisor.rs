@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::job::callee::Callee;
 use crate::job::failure::Failure;
-use crate::job::job::{Callee, Job};
+use crate::job::job::Job;
 use crate::job::run_summary::LogLevel;
 use crate::map::hooks::HookAnswer;
 use crate::pool::body::{SupervisedBody, SupervisedBodyWithInput};

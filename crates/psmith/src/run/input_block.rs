@@ -8,8 +8,9 @@ use std::sync::Arc;
 use psmith_core::JobPolicy;
 use psmith_core::outcome::Cause;
 
+use crate::job::callee::Callee;
 use crate::job::failure::{Failure, KeptInput};
-use crate::job::job::{Callee, JobRef, Request};
+use crate::job::job::{JobRef, Request};
 use crate::run::input_buffer::InputBuffer;
 use psmith_engine::function::packed::input_at;
 

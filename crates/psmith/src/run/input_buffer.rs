@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use psmith_core::JobPolicy;
 
-use crate::job::job::Callee;
+use crate::job::callee::Callee;
 use psmith_engine::function::packed::{words, words_of};
 
 /// An input that is longer travels alone.

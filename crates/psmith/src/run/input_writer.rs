@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::job::job::{Callee, Request};
+use crate::job::callee::Callee;
+use crate::job::job::Request;
 use crate::run::input_buffer::BufferWriter;
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;

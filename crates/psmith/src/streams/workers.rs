@@ -13,8 +13,9 @@ use psmith_core::outcome::Cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::job::callee::Callee;
 use crate::job::failure::Failure;
-use crate::job::job::{Callee, Request};
+use crate::job::job::Request;
 use crate::job::retry::Retry;
 use crate::map::hooks::HookAnswer;
 use crate::run::decode::decode_outcome;

@@ -8,7 +8,7 @@ use psmith_core::{Dispatcher, SlotId};
 use psmith_sys::shared::SharedMapping;
 
 use super::*;
-use crate::job::job::Callee;
+use crate::job::callee::Callee;
 use crate::run::input_writer::InputWriter;
 use crate::run::options::Options;
 use crate::run::reused::commands::EngineJob;
