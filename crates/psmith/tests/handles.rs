@@ -137,7 +137,7 @@ fn pool(isolation: Isolation) -> Pool {
     Pool::builder().workers(2).isolation(isolation).build().unwrap()
 }
 
-// proves: ordered-results, one-result-per-item
+// proves: ordered-map, submission-order
 #[test]
 fn a_pool_maps_items_in_order_beside_its_other_jobs_and_takes_no_more_than_its_window() {
     psmith::init();

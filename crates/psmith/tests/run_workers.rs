@@ -275,7 +275,7 @@ fn workers_take_items_of_one_queue_each_once_and_no_sooner_than_they_ask() {
     assert!(values.next().is_none());
 }
 
-// proves: streams-of-values, retries-within-bounds
+// proves: streams-of-values, retries-apart
 #[test]
 fn an_item_in_the_hand_of_a_worker_that_dies_is_tried_again_or_a_failure_and_the_others_are_done() {
     psmith::init();
