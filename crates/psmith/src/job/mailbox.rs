@@ -118,6 +118,11 @@ impl JobMailbox {
         messages
     }
 
+    /// Sends no more to the attempt that listened, which has ended. What it has not taken is the next one's.
+    fn end_attempt(&self) {
+        self.lock().listens = false;
+    }
+
     fn unsent(&self, job: u64) -> Vec<(ToWorker, Body)> {
         self.lock().unsent(job)
     }
@@ -220,6 +225,14 @@ impl Listeners {
             if !messages.is_empty() {
                 commands.push(EngineCommand::Send(*worker, MessagesToWorker(messages)));
             }
+        }
+    }
+
+    /// Forgets the attempt of `job` that listened: another begins, and gets messages when it asks for them. Until then
+    /// there are none for it: those that wait are sent to it when it asks, and would be so twice.
+    pub(crate) fn next_attempt(&mut self, job: JobId) {
+        if let Some((_, mailbox)) = self.mailboxes.remove(job) {
+            mailbox.end_attempt();
         }
     }
 

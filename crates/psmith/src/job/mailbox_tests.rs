@@ -8,6 +8,7 @@ fn texts(messages: &[(ToWorker, Body)]) -> Vec<String> {
         .map(|(message, body)| match (message, body) {
             (ToWorker::Message { .. }, Body::Shared(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
             (ToWorker::UpToDate { last, .. }, Body::None) => if *last { "end" } else { "up to date" }.into(),
+            (ToWorker::Room { .. }, Body::None) => "room".into(),
             other => panic!("{other:?}"),
         })
         .collect()
@@ -78,4 +79,28 @@ fn a_job_without_a_sender_gets_the_end_at_once_and_an_unknown_job_nothing() {
     mailbox.over();
     listeners.remove(JobId(2));
     assert!(!listeners.took(JobId(2)));
+}
+
+#[test]
+fn between_two_attempts_nothing_is_sent_and_the_second_gets_each_message_once() {
+    let mut listeners = Listeners::default();
+    let mailbox = Arc::new(JobMailbox::default());
+    mailbox.set_number(JobId(2));
+    listeners.add(JobId(2), JobId(2), Some(&mailbox));
+    let mut commands = Vec::new();
+    mailbox.push("a".into(), None).unwrap();
+    listeners.send(&[JobId(2)], &mut commands);
+    commands.clear();
+    // The second attempt has begun, and has not asked for messages yet.
+    listeners.next_attempt(JobId(2));
+    assert_eq!(mailbox.push("b".into(), None).unwrap(), None);
+    listeners.ask_room(JobId(2), JobId(2), Some(&mailbox), 1);
+    listeners.send(&[JobId(2)], &mut commands);
+    let sent = |command: &EngineCommand| match command {
+        EngineCommand::Send(_, MessagesToWorker(messages)) => texts(messages),
+        other => panic!("{other:?}"),
+    };
+    assert!(!commands.iter().flat_map(sent).any(|text| text == "a" || text == "b"));
+    assert_eq!(texts(&listeners.add(JobId(2), JobId(2), Some(&mailbox))), ["a", "b", "up to date"]);
+    assert!(listeners.took(JobId(2)) && listeners.took(JobId(2)) && !listeners.took(JobId(2)));
 }

@@ -231,6 +231,7 @@ impl Handler for SingleUseDriver {
     }
 
     fn launch(&mut self, job: &mut SingleUseJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
+        self.listeners.next_attempt(at.attempt.job);
         job.value = None;
         job.name = None;
         job.pid = 0;

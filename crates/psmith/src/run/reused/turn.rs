@@ -188,6 +188,7 @@ impl ReusedDriver {
             PoolAction::Results { worker, jobs } => self.on_results(worker, &jobs),
             PoolAction::HandOut(jobs) => self.hand_out(&jobs),
             PoolAction::Attempt { attempt, slot } => {
+                self.listeners.next_attempt(attempt.job);
                 if let Some(job) = self.jobs.get_mut(attempt.job) {
                     (job.slot, job.pid, job.name) = (slot, 0, None);
                 }
