@@ -56,22 +56,3 @@ fn duration(time: libc::timeval) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_grows_and_a_peak_that_is_reset_falls() {
-        let before = own().unwrap();
-        let pages = std::hint::black_box(vec![1_u8; 64 << 20]);
-        let big = own().unwrap();
-        assert!(big.peak_bytes >= 64 << 20, "{big:?}");
-        assert!(big.user + big.system > before.user + before.system, "{before:?} {big:?}");
-        drop(pages);
-        if reset_peak().is_ok() {
-            let after = own().unwrap();
-            assert!(after.peak_bytes + (32 << 20) < big.peak_bytes, "{after:?} {big:?}");
-        }
-    }
-}

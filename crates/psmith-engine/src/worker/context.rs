@@ -281,7 +281,7 @@ impl Cx {
     /// ```
     /// # psmith::init();
     /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() { 1 => Err("not yet"), n => Ok(n) };
-    /// assert_eq!(psmith::map([()], flaky).retry(psmith::Retry::tries(2)).into_iter().next().unwrap().unwrap(), 2);
+    /// assert_eq!(psmith::try_map([()], flaky).retry(psmith::Retry::tries(2)).into_iter().next().unwrap().unwrap(), 2);
     /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
@@ -385,8 +385,8 @@ impl Cx {
     /// ```
     /// # psmith::init();
     /// let write = |_: ()| std::fs::write(psmith::cx().unwrap().scratch_dir()?.join("notes"), "x");
-    /// assert!(psmith::map([()], write).scratch_dir().into_iter().next().unwrap().is_ok());
-    /// assert!(psmith::map([()], write).into_iter().next().unwrap().is_err());
+    /// assert!(psmith::try_map([()], write).scratch_dir().into_iter().next().unwrap().is_ok());
+    /// assert!(psmith::try_map([()], write).into_iter().next().unwrap().is_err());
     /// ```
     ///
     /// # Errors

@@ -289,7 +289,7 @@ where
     C: Codec<I::Item> + Codec<()> + 'static,
 {
     /// Runs all jobs; returns how many there were, when the last process is gone. With
-    /// [`OnError::Continue`](crate::OnError::Continue) that also says how many of them failed.
+    /// [`OnError::Continue`] that also says how many of them failed.
     ///
     /// ```
     /// # psmith::init();
@@ -304,7 +304,7 @@ where
     ///
     /// # Errors
     /// The failure that came first. By default no more jobs are started after it, and those that run may finish. With
-    /// [`OnError::Continue`](crate::OnError::Continue) only the failure of a hook, of psmith itself, or
+    /// [`OnError::Continue`] only the failure of a hook, of psmith itself, or
     /// of a run that was ended before its source.
     pub fn run(self) -> Result<RunSummary, Failure> {
         let mut summary = RunSummary::default();

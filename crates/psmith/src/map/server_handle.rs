@@ -11,7 +11,7 @@ use psmith_engine::condition::Condition;
 use psmith_engine::handler::EngineCommand;
 use psmith_sys::generation::generation;
 
-/// Ends a server's run from any thread; see [`Server::handle`]. It only asks: [`Server::run`] returns when it is done.
+/// Ends a server's run from any thread; see [`Server::handle`](crate::Server::handle). It only asks: [`Server::run`](crate::Server::run) returns when it is done.
 ///
 /// ```
 /// # psmith::init();
@@ -29,7 +29,7 @@ use psmith_sys::generation::generation;
 pub struct ServerHandle(pub(super) Arc<ServerState>);
 
 impl ServerHandle {
-    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A
+    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`](crate::Server::run) returns. A
     /// producer that blocks is left to itself; what it gives later is not taken.
     ///
     /// ```
@@ -45,9 +45,9 @@ impl ServerHandle {
         }
     }
 
-    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`]).
-    /// These are delivered as cancelled, those that were not begun are handed back ([`Server::on_left`]), then
-    /// [`Server::run`] returns.
+    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`](crate::Server::grace)).
+    /// These are delivered as cancelled, those that were not begun are handed back ([`Server::on_left`](crate::Server::on_left)), then
+    /// [`Server::run`](crate::Server::run) returns.
     ///
     /// ```
     /// # psmith::init();
@@ -96,7 +96,7 @@ impl ServerHandle {
         submitter.close();
     }
 
-    /// Waits until [`Server::run`] is about to return, or the server was dropped. Not for the consumer or the logger:
+    /// Waits until [`Server::run`](crate::Server::run) is about to return, or the server was dropped. Not for the consumer or the logger:
     /// they would wait for themselves.
     ///
     /// ```

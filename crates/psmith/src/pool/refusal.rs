@@ -39,8 +39,8 @@ pub enum Refusal {
     CircuitBroken(u32),
     /// No process can run the job: the engine of a [`Scheduler`](crate::Scheduler) could not begin, for want of threads or
     /// descriptors or for a setting that is not valid, this program is a forked copy of the one that made the pool
-    /// ([`EngineError::Forked`](crate::EngineError::Forked)), or it has another user since
-    /// ([`EngineError::Credentials`](crate::EngineError::Credentials)).
+    /// ([`EngineError::Forked`]), or it has another user since
+    /// ([`EngineError::Credentials`]).
     NotBegun(Arc<EngineError>),
 }
 
