@@ -79,6 +79,11 @@ fn no_job_is_begun_as_the_user_that_the_program_was() {
         let mut gate = Gate::closed();
         let first = pool.submit(Job::new(|path: PathBuf| gate::pass(&path), gate.path())).unwrap();
         let waits = pool.submit(Job::new(|_: ()| rustix::process::getuid().as_raw(), ())).unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while first.pid().is_none() {
+            assert!(std::time::Instant::now() < until, "it does not begin");
+            std::thread::yield_now();
+        }
         become_user(NOBODY, NOBODY).unwrap();
         gate.open();
         let _ = first.wait();

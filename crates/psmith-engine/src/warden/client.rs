@@ -195,11 +195,14 @@ impl Warden {
     }
 
     /// Makes sure that it has ended, and returns the last text on its standard error.
-    pub(crate) fn reap(mut self) -> String {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub(crate) fn reap(self) -> String {
+        let Warden { link, mut process, mut stderr, .. } = self;
+        let _ = process.kill();
+        // A host that has another user by now may not kill it, and it ends when the host is gone from the socket.
+        drop(link);
+        let _ = process.wait();
         let mut words = Vec::new();
-        let _ = self.stderr.by_ref().take(STDERR_BYTES_MAX).read_to_end(&mut words);
+        let _ = stderr.by_ref().take(STDERR_BYTES_MAX).read_to_end(&mut words);
         String::from_utf8_lossy(&words).trim().to_owned()
     }
 
