@@ -142,14 +142,7 @@ impl Mailbox {
             if let Some(over) = &state.over {
                 return over.clone().map(|()| None).map_err(io::Error::other);
             }
-            state = match state.inbox.take() {
-                Some(mut inbox) => {
-                    drop(state);
-                    let got = inbox.receive(socket);
-                    self.sort(inbox, got)
-                }
-                None => self.changed.wait(state),
-            };
+            state = self.read_or_wait(state, socket);
         }
     }
 
@@ -273,14 +266,23 @@ impl Mailbox {
                 let reason = over.clone().err().unwrap_or_else(|| "it has closed the channel".into());
                 return Err(SendError::Gone(io::Error::other(reason)));
             }
-            state = match state.inbox.take() {
-                Some(mut inbox) => {
-                    drop(state);
-                    let got = inbox.receive(socket);
-                    self.sort(inbox, got)
-                }
-                None => self.changed.wait(state),
-            };
+            state = self.read_or_wait(state, socket);
+        }
+    }
+
+    /// Reads from the channel until a frame has come, or waits until the thread that reads has stored one.
+    fn read_or_wait<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, MailboxState>,
+        socket: BorrowedFd<'_>,
+    ) -> MutexGuard<'s, MailboxState> {
+        match state.inbox.take() {
+            Some(mut inbox) => {
+                drop(state);
+                let got = inbox.receive(socket);
+                self.sort(inbox, got)
+            }
+            None => self.changed.wait(state),
         }
     }
 
